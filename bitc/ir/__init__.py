@@ -1,0 +1,30 @@
+"""The IR of bitc: types, op declarations, graphs, text form, verifier and reference interpreter. Imports nothing else of bitc."""
+
+from bitc.ir import nn_elementwise, nn_linear, nn_tensor, q  # noqa: F401  (declare the ops)
+from bitc.ir.graph import Builder, Graph, Op, Value, drop_dead, rewrite
+from bitc.ir.interpreter import evaluate
+from bitc.ir.ops import InferenceError, OpDecl, all_ops, lookup
+from bitc.ir.types import BIPOLAR, TERNARY, BufferType, CodeType, DType, Layout, Levels, TensorType, Type
+
+__all__ = [
+    "BIPOLAR",
+    "TERNARY",
+    "BufferType",
+    "Builder",
+    "CodeType",
+    "DType",
+    "Graph",
+    "InferenceError",
+    "Layout",
+    "Levels",
+    "Op",
+    "OpDecl",
+    "TensorType",
+    "Type",
+    "Value",
+    "all_ops",
+    "drop_dead",
+    "evaluate",
+    "lookup",
+    "rewrite",
+]
