@@ -1,0 +1,49 @@
+/* What every kernel header shares: compiler attributes behind one set of names, and byte-order neutral bit helpers. */
+#ifndef BITC_BASE_H
+#define BITC_BASE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__GNUC__)
+/* Alignment of an object, in bytes. */
+#define BITC_ALIGN(n) __attribute__((aligned(n)))
+#define BITC_RESTRICT __restrict__
+/* Inlined whatever its size, so that constant arguments specialise the body. */
+#define BITC_INLINE static inline __attribute__((always_inline))
+/* Pins a vector value in its register at this point: gcc otherwise postpones the additions of an accumulator chain and
+ * spills all their operands. */
+#define BITC_BARRIER(v) __asm__("" : "+x"(v))
+#else
+#define BITC_ALIGN(n)
+#define BITC_RESTRICT
+#define BITC_INLINE static inline
+#define BITC_BARRIER(v) ((void)0)
+#endif
+
+/* The AVX-512 registers 16..31 need their own constraint letter. */
+#if defined(__GNUC__) && defined(__AVX512F__)
+#define BITC_BARRIER_512(v) __asm__("" : "+v"(v))
+#else
+#define BITC_BARRIER_512(v) ((void)0)
+#endif
+
+/* Words of 64 channels that hold n channels. */
+static inline int32_t bitc_words(int32_t n) { return (n + 63) / 64; }
+
+/* The valid bits of word i of n channels: all ones, but for the padding bits of the last word. */
+static inline uint64_t bitc_word_mask(int32_t n, int32_t i) {
+    const int32_t left = n - 64 * i;
+    return left >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << left) - 1;
+}
+
+/* Number of one bits, without a popcount instruction (Knuth, TAOCP 7.1.3). */
+static inline uint32_t bitc_popcount64(uint64_t v) {
+    v -= (v >> 1) & UINT64_C(0x5555555555555555);
+    v = (v & UINT64_C(0x3333333333333333)) + ((v >> 2) & UINT64_C(0x3333333333333333));
+    v = (v + (v >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F);
+    return (uint32_t)((v * UINT64_C(0x0101010101010101)) >> 56);
+}
+
+#endif

@@ -1,0 +1,16 @@
+/* Stands in for the compiler's immintrin.h on a CPU without AVX-512: the intrinsics are SIMDe's portable ones. Compile
+ * without -m flags, so that the compiler's own vector types stay out of the way. */
+#ifndef BITC_TESTS_EMULATION_IMMINTRIN_H
+#define BITC_TESTS_EMULATION_IMMINTRIN_H
+
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/x86/avx2.h>
+#include <simde/x86/avx512.h>
+#include <simde/x86/fma.h>
+
+typedef simde__mmask8 __mmask8;
+typedef simde__mmask16 __mmask16;
+typedef simde__mmask32 __mmask32;
+typedef simde__mmask64 __mmask64;
+
+#endif
