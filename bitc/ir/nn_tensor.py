@@ -42,6 +42,26 @@ class Constant(OpDecl):
         return value
 
 
+@op("nn.assume")
+class Assume(OpDecl):
+    """y = x, with the caller's promise that every element is one of ``values`` (ascending); checked by the interpreter"""
+
+    operands = ("x",)
+    attrs = {"values": REQUIRED}
+
+    @staticmethod
+    def infer(x: Type, *, values: Sequence[float]) -> TensorType:
+        if not isinstance(x, TensorType) or not values or list(values) != sorted(set(values)):
+            raise InferenceError(f"values {list(values)} must be ascending and distinct, and {x} numbers")
+        return TensorType(x.shape, x.dtype)
+
+    @staticmethod
+    def evaluate(x: np.ndarray, *, values: Sequence[float]) -> np.ndarray:
+        if not np.isin(x, np.asarray(values, dtype=x.dtype)).all():
+            raise ValueError(f"an element is outside the promised values {list(values)[:8]}")
+        return x
+
+
 @op("nn.reshape")
 class Reshape(OpDecl):
     """y = x's elements in row-major order in another shape"""

@@ -97,10 +97,13 @@ class Threshold(OpDecl):
 
 @op("q.conv")
 class CodeConv(OpDecl):
-    """acc = ``nn.conv`` over levels, exact in int32; padding taps read the level ``pad_level`` (0 for ONNX's zero padding)"""
+    """acc = ``nn.conv`` over levels, exact in int32; padding taps read the level ``pad_level`` (0 for ONNX's zero padding).
+
+    ``exact`` records that the file's own float32 evaluation of this product has no rounding either, in any order of summation.
+    """
 
     operands = ("x", "w")
-    attrs = {"strides": REQUIRED, "pads": REQUIRED, "dilations": REQUIRED, "group": 1, "pad_level": 0}
+    attrs = {"strides": REQUIRED, "pads": REQUIRED, "dilations": REQUIRED, "group": 1, "pad_level": 0, "exact": True}
 
     @staticmethod
     def infer(
@@ -112,6 +115,7 @@ class CodeConv(OpDecl):
         dilations: Sequence[int],
         group: int,
         pad_level: int,
+        exact: bool,
     ) -> TensorType:
         return TensorType(conv_shape(as_codes(x), as_codes(w), strides, pads, dilations, group), DType.I32)
 
@@ -125,6 +129,7 @@ class CodeConv(OpDecl):
         dilations: Sequence[int],
         group: int,
         pad_level: int,
+        exact: bool,
     ) -> np.ndarray:
         padded = numeric.pad_spatial(x, pads, pad_level).astype(np.float64)
         return np.rint(numeric.convolve(padded, w.astype(np.float64), strides, dilations, group)).astype(np.int32)
@@ -135,16 +140,17 @@ class CodeMatMul(OpDecl):
     """acc[..., i, j] = sum over k of x[..., i, k] * w[k, j] over levels, exact in int32; ``w`` has rank 2"""
 
     operands = ("x", "w")
+    attrs = {"exact": True}
 
     @staticmethod
-    def infer(x: Type, w: Type) -> TensorType:
+    def infer(x: Type, w: Type, *, exact: bool) -> TensorType:
         a, b = as_codes(x), as_codes(w)
         if len(b.shape) != 2 or len(a.shape) < 2 or a.shape[-1] != b.shape[0]:
             raise InferenceError(f"{a} and {b} do not multiply")
         return TensorType((*a.shape[:-1], b.shape[1]), DType.I32)
 
     @staticmethod
-    def evaluate(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    def evaluate(x: np.ndarray, w: np.ndarray, *, exact: bool) -> np.ndarray:
         return np.rint(x.astype(np.float64) @ w.astype(np.float64)).astype(np.int32)
 
 
@@ -166,6 +172,24 @@ class WeightConv(OpDecl):
         x: np.ndarray, w: np.ndarray, *, strides: Sequence[int], pads: Sequence[int], dilations: Sequence[int], group: int
     ) -> np.ndarray:
         return numeric.convolve(numeric.pad_spatial(x, pads, 0), w.astype(np.float32), strides, dilations, group)
+
+
+@op("q.weight_matmul")
+class WeightMatMul(OpDecl):
+    """y[..., i, j] = sum over k of x[..., i, k] * w[k, j] of numbers x with codes w of rank 2; as ``q.weight_conv``"""
+
+    operands = ("x", "w")
+
+    @staticmethod
+    def infer(x: Type, w: Type) -> TensorType:
+        a, b = as_tensor(x), as_codes(w)
+        if len(b.shape) != 2 or len(a.shape) < 2 or a.shape[-1] != b.shape[0]:
+            raise InferenceError(f"{a} and {b} do not multiply")
+        return TensorType((*a.shape[:-1], b.shape[1]), DType.F32)
+
+    @staticmethod
+    def evaluate(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+        return np.asarray(x @ w.astype(np.float32))
 
 
 @op("q.border")

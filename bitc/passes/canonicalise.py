@@ -1,0 +1,92 @@
+"""``canonicalise``: identities that hold bit for bit, so that later passes see one spelling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from bitc.ir import Builder, Graph, Op, TensorType, Value, rewrite
+from bitc.passes.base import Pass
+
+
+@dataclass(frozen=True)
+class Canonicalise(Pass):
+    """Folds constants and drops what does nothing, to a fixed point::
+
+        x * 1, x / 1, x - 0, x ^ 1             -->  x
+        transpose(transpose(x, p), q)          -->  transpose(x, p∘q)
+        transpose that moves only unit axes    -->  reshape
+        reshape(reshape(x))                    -->  reshape(x)
+        reshape or transpose to itself         -->  x
+        cast to the same dtype, pad by nothing -->  x
+
+    ``x + 0`` is not in the list: it turns -0.0 into +0.0.
+    """
+
+    name: ClassVar[str] = "canonicalise"
+
+    def run(self, graph: Graph) -> Graph:
+        while True:
+            after = rewrite(graph, _rule, fold=True)
+            if [op.name for op in after.ops] == [op.name for op in graph.ops]:
+                return after
+            graph = after
+
+
+def _rule(op: Op, b: Builder) -> Value | None:
+    match op.name:
+        case "nn.mul" | "nn.div" | "nn.sub" | "nn.pow":
+            return _neutral(op)
+        case "nn.transpose":
+            return _transpose(op, b)
+        case "nn.reshape":
+            return _reshape(op, b)
+        case "nn.cast":
+            x = op.operands[0]
+            return x if isinstance(x.type, TensorType) and x.type.dtype is op.attrs["to"] else None
+        case "nn.pad":
+            return op.operands[0] if not any(op.attrs["pads"]) else None
+        case "nn.expand":
+            return op.operands[0] if op.results[0].shape == op.operands[0].shape else None
+    return None
+
+
+_NEUTRAL = {"nn.mul": 1, "nn.div": 1, "nn.pow": 1, "nn.sub": 0}
+
+
+def _neutral(op: Op) -> Value | None:
+    candidates = [(op.operands[0], op.operands[1])]
+    if op.name == "nn.mul":
+        candidates.append((op.operands[1], op.operands[0]))
+    for x, other in candidates:
+        constant = other.constant
+        same_type = x.shape == op.results[0].shape
+        if constant is not None and same_type and bool(np.all(constant == _NEUTRAL[op.name])):
+            return x
+    return None
+
+
+def _transpose(op: Op, b: Builder) -> Value | None:
+    x, perm = op.operands[0], op.attrs["perm"]
+    if list(perm) == sorted(perm):
+        return x
+    moved = [axis for axis in perm if x.shape[axis] != 1]
+    if moved == sorted(moved):
+        return b.add("nn.reshape", x, shape=op.results[0].shape, loc=op.loc)
+    inner = x.producer
+    if inner is not None and inner.name == "nn.transpose":
+        joined = tuple(inner.attrs["perm"][axis] for axis in perm)
+        return b.add("nn.transpose", inner.operands[0], perm=joined, loc=op.loc)
+    return None
+
+
+def _reshape(op: Op, b: Builder) -> Value | None:
+    x = op.operands[0]
+    if x.shape == op.results[0].shape:
+        return x
+    inner = x.producer
+    if inner is not None and inner.name == "nn.reshape":
+        return b.add("nn.reshape", inner.operands[0], shape=op.attrs["shape"], loc=op.loc)
+    return None

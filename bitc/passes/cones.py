@@ -1,0 +1,170 @@
+"""Cones: the elementwise ops between a root value and a value computed from it.
+
+``integer_root`` and ``monotone_root`` find the root a value hangs on; ``evaluate_cone`` runs the cone on chosen values of the root
+with the graph's own ops in the graph's own order and precision. Thresholds are found by that evaluation, never by algebra.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from bitc.ir import Builder, DType, Op, TensorType, Value
+from bitc.ir.interpreter import evaluate_op
+from bitc.ir.nn_elementwise import direction
+
+Directions = np.ndarray
+"""+1, -1 or 0 for each channel (length C, or 1 for all)."""
+
+
+def cone(value: Value, is_root: Callable[[Value], bool] = lambda _: False, through_pools: bool = False) -> list[Op]:
+    """The elementwise ops ``value`` is computed by, operands first, cut at values where ``is_root`` holds.
+
+    With ``through_pools`` max-pools belong to the cone: each of their elements is one of the elements they read.
+    """
+    order: list[Op] = []
+    done: set[Op] = set()
+    stack: list[tuple[Value, bool]] = [(value, False)]
+    while stack:
+        current, expanded = stack.pop()
+        op = current.producer
+        inside = op is not None and (op.decl.elementwise or (through_pools and op.name == "nn.max_pool"))
+        if op is None or not inside or op in done or (is_root(current) and not expanded):
+            continue
+        if expanded:
+            done.add(op)
+            order.append(op)
+            continue
+        stack.append((current, True))
+        stack.extend((operand, False) for operand in op.operands)
+    return order
+
+
+def integer_root(value: Value, is_integer: Callable[[Value], bool]) -> Value | None:
+    """The one value that ``value`` is a function of (max-pools apart), if ``is_integer`` holds for it.
+
+    It is the farthest one: made by no elementwise op or pool itself.
+    """
+    ops = cone(value, through_pools=True)
+    made = {result for op in ops for result in op.results}
+    leaves = {operand for op in ops for operand in op.operands if operand not in made and operand.constant is None}
+    if not ops:
+        leaves = {value}
+    if len(leaves) != 1:
+        return None
+    (leaf,) = leaves
+    return leaf if is_integer(leaf) else None
+
+
+def channel_vector(array: np.ndarray, rank: int) -> np.ndarray | None:
+    """``array``, which broadcasts to a tensor of ``rank`` axes, as [C] or [1]; None if it varies along another axis than 1.
+
+    >>> channel_vector(np.array([[[3.0]], [[4.0]]]), 4)
+    array([3., 4.])
+    """
+    full = array.reshape((1,) * (rank - array.ndim) + array.shape) if array.ndim <= rank else None
+    if full is None or any(size != 1 for axis, size in enumerate(full.shape) if axis != 1):
+        return None
+    return full.reshape(-1)
+
+
+def evaluate_cone(value: Value, root: Value, samples: np.ndarray) -> np.ndarray | None:
+    """``value`` where ``root`` is ``samples`` [n]: an array [n, C or 1]; None if a constant varies inside a channel.
+
+    A max-pool on the way is taken as the identity: the result then holds the values ``value`` can have, not where it has them.
+
+    >>> from bitc.ir import Builder, TensorType
+    >>> b = Builder()
+    >>> x = b.input("x", TensorType((1, 2)))
+    >>> y = b.add("nn.mul", x, b.constant(np.array([1, -1], np.float32)))
+    >>> evaluate_cone(b.add("nn.sign", y), x, np.array([-2, 5], np.float32))
+    array([[-1.,  1.],
+           [ 1., -1.]], dtype=float32)
+    """
+    rank = max(len(root.shape), 1)
+    column = samples.reshape((-1,) + (1,) * (rank - 1))
+    if root.constant is not None or (rank == 1 and root.shape != (1,)):
+        return None
+    known: dict[Value, np.ndarray] = {root: column}
+    for op in cone(value, lambda v: v is root, through_pools=True):
+        if op.name == "nn.max_pool":
+            if op.operands[0] in known:
+                known[op.result] = known[op.operands[0]]
+            continue
+        arrays = []
+        for operand in op.operands:
+            array = operand.constant if operand not in known else known[operand]
+            if array is None or (operand not in known and channel_vector(array, rank) is None):
+                return None
+            arrays.append(array)
+        result = evaluate_op(op, arrays)
+        assert isinstance(result, np.ndarray), "elementwise ops have one result"
+        known[op.result] = result
+    table = known.get(value)
+    return None if table is None else np.broadcast_to(table, (samples.size, *table.shape[1:])).reshape(samples.size, -1)
+
+
+def monotone_root(value: Value) -> tuple[Value, Directions] | None:
+    """The farthest value that ``value`` is a monotone function of in each channel (float32 or int32), with the directions.
+
+    Every op on every path declares its direction, so the whole is monotone as computed in floating point: rounding is monotone.
+    """
+    rank = len(value.shape)
+    slopes: dict[Value, Directions] = {value: np.ones(1)}
+    best: tuple[Value, Directions] | None = None
+    for op in reversed(cone(value)):
+        if op.result not in slopes:
+            continue
+        steps = _step_up(op, slopes[op.result], rank)
+        if steps is None:
+            continue
+        merged = dict(slopes)
+        del merged[op.result]
+        for operand, slope in steps:
+            joined = _join(merged[operand], slope) if operand in merged else slope
+            if joined is None:
+                return best
+            merged[operand] = joined
+        slopes = merged
+        if len(slopes) == 1:
+            ((root, directions),) = slopes.items()
+            if isinstance(root.type, TensorType) and root.type.dtype in (DType.F32, DType.I32) and len(root.shape) == rank:
+                best = (root, directions)
+    return best
+
+
+def pools_between(value: Value, root: Value) -> bool:
+    """Whether a max-pool lies between ``root`` and ``value``."""
+    return any(op.name == "nn.max_pool" for op in cone(value, lambda v: v is root, through_pools=True))
+
+
+def clone_cone(value: Value, root: Value, new_root: Value, b: Builder) -> Value:
+    """``value`` computed from ``new_root`` instead of ``root`` by the same elementwise ops."""
+    copies: dict[Value, Value] = {root: new_root}
+    for op in cone(value, lambda v: v is root):
+        operands = [copies.get(operand, operand) for operand in op.operands]
+        copies[op.result] = b.add(op.name, *operands, loc=op.loc, **op.attrs)
+    return copies[value]
+
+
+def _step_up(op: Op, slope: Directions, rank: int) -> list[tuple[Value, Directions]] | None:
+    """The non-constant operands of ``op`` with the direction of the whole in each, None if one is unknown."""
+    constants = tuple(operand.constant for operand in op.operands)
+    steps: list[tuple[Value, Directions]] = []
+    for index, operand in enumerate(op.operands):
+        if constants[index] is not None:
+            continue
+        local = direction(op.decl, index, constants, op.attrs)
+        vector = None if local is None else channel_vector(np.asarray(local), rank)
+        if vector is None or np.isnan(vector).any():
+            return None
+        steps.append((operand, slope * vector))
+    return steps
+
+
+def _join(a: Directions, b: Directions) -> Directions | None:
+    """The direction of a function that reaches a value on two paths; None where they pull apart."""
+    if np.any(a * b < 0):
+        return None
+    return np.sign(a + b)

@@ -1,0 +1,48 @@
+"""Which values bitc computes with the oracle's very bits, and which only within rounding (architecture, "what exact means")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bitc.ir import Graph, Op, Value
+from bitc.passes.value_sets import Integers, ValueSets
+
+PRODUCTS = ("nn.conv", "nn.matmul", "q.conv", "q.matmul", "q.weight_conv", "q.weight_matmul")
+_ROUNDED = {"nn.exp", "nn.log", "nn.tanh", "nn.sigmoid", "nn.erf", "nn.pow", "nn.softmax"}
+_SUMS = {"nn.avg_pool", "nn.reduce_mean", "nn.reduce_sum"}
+
+
+@dataclass(frozen=True, slots=True)
+class Exactness:
+    """``rounded``: for each value the first op on its way whose float result depends on the order of summation or on a libm; values
+    not in it are exact."""
+
+    rounded: dict[Value, Op]
+
+    def exact(self, value: Value) -> bool:
+        """Whether ``value`` has the oracle's bits for every input."""
+        return value not in self.rounded
+
+
+def exactness(graph: Graph) -> Exactness:
+    """Forward analysis of ``graph`` (any time after ``recognise-codes``)."""
+    sets = ValueSets()
+    rounded: dict[Value, Op] = {}
+    for op in graph.ops:
+        cause = next((rounded[operand] for operand in op.operands if operand in rounded), None)
+        if cause is None and not rounds_exactly(op, sets):
+            cause = op
+        if cause is not None:
+            rounded.update(dict.fromkeys(op.results, cause))
+    return Exactness(rounded)
+
+
+def rounds_exactly(op: Op, sets: ValueSets) -> bool:
+    """Whether ``op`` gives the oracle's bits from the oracle's operands: no sum of it rounds, or each element is rounded once."""
+    if op.name in ("q.conv", "q.matmul"):
+        return bool(op.attrs["exact"])
+    if op.name in PRODUCTS:
+        return isinstance(sets.of(op.results[0]), Integers)
+    if op.name in _SUMS:
+        return isinstance(sets.of(op.operands[0]), Integers) or sets.values(op.operands[0]) == (-1.0, 1.0)
+    return op.name not in _ROUNDED

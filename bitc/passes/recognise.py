@@ -1,0 +1,189 @@
+"""``recognise-codes``: products whose operands are finite sets become products of codes with exact int32 accumulators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from bitc.ir import BIPOLAR, Builder, DType, Graph, Levels, Op, TensorType, Value, rewrite
+from bitc.passes.base import Pass
+from bitc.passes.value_sets import ValueSets
+
+SAME_MAGNITUDE = 1e-6
+"""Relative spread up to which the weights of a channel count as ±a: exporters that fold scales leave them an ulp apart."""
+
+NEARLY = 1e-6
+MAX_PLANES = 3
+FEW_PIXELS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Why a product stays in float: ``reason`` in one line, ``hint`` what would change it."""
+
+    reason: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class RecogniseCodes(Pass):
+    """With x = s·X (X of levels) and w[m] = a[m]·W[m] (W of ±1):
+
+        conv(x, w)[m]  =  s·a[m] · conv(X, W)[m]
+
+    and the right-hand sum is over integers, exact in int32. Before and after::
+
+        %y = nn.conv %x, %w      -->   %X = q.encode %x;  %W = q.encode sign(%w)
+                                       %acc = q.conv %X, %W
+                                       %y = nn.mul (nn.cast %acc), s·a
+
+    Side condition: x is proved to be a finite set of at most four evenly spaced values, and |w| is one value in each output
+    channel. If only w is so, the product becomes ``q.weight_conv`` (weights-only). What does not fit stays ``nn``.
+    """
+
+    name: ClassVar[str] = "recognise-codes"
+
+    def run(self, graph: Graph) -> Graph:
+        sets = ValueSets()
+
+        def rule(op: Op, b: Builder) -> Value | None:
+            if op.name not in ("nn.conv", "nn.matmul"):
+                return None
+            found = recognise(op, sets)
+            return None if isinstance(found, Blocked) else _product_of_codes(op, found, b)
+
+        return rewrite(graph, rule)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A product in code form; with ``levels`` None only the weights are codes, and ``why_float`` says why not the activations.
+
+    ``exact``: the file's own float32 sum is exact in any order (see architecture, "what exact means").
+    """
+
+    levels: Levels | None
+    x_scale: float
+    signs: np.ndarray
+    magnitudes: np.ndarray
+    exact: bool
+    why_float: str = ""
+
+
+def recognise(op: Op, sets: ValueSets) -> Form | Blocked:
+    """The code form of an ``nn.conv`` or ``nn.matmul``, or why there is none."""
+    x, w = op.operands
+    weights = w.constant
+    if weights is None:
+        return Blocked("both operands are computed at run time", "products of two activations are not compiled to codes yet")
+    if weights.dtype != np.float32:
+        return Blocked(f"the weights are {weights.dtype}, not float32")
+    if op.name == "nn.matmul" and weights.ndim != 2:
+        return Blocked("the weights are a stack of matrices")
+    split = sign_and_magnitude(weights, 0 if op.name == "nn.conv" else 1)
+    if isinstance(split, Blocked):
+        return split
+    signs, magnitudes = split
+    found = _activation_levels(x, sets)
+    if isinstance(found, Blocked):
+        return _weights_only(op, signs, magnitudes, found)
+    levels, scale = found
+    terms = signs.size // magnitudes.size
+    largest = max(abs(levels.lo), abs(levels.hi)) * terms
+    return Form(levels, scale, signs, magnitudes, _sums_exactly(magnitudes, scale, largest))
+
+
+def _activation_levels(x: Value, sets: ValueSets) -> tuple[Levels, float] | Blocked:
+    values = sets.values(x)
+    if values is None:
+        return Blocked("the activation is not proved to take few values", "quantize it, or promise its values (--values)")
+    if len(values) > MAX_PLANES + 1:
+        return Blocked(f"the activation takes {len(values)} values; bit planes serve up to {MAX_PLANES + 1}")
+    return levels_of(values)
+
+
+def _weights_only(op: Op, signs: np.ndarray, magnitudes: np.ndarray, blocked: Blocked) -> Form | Blocked:
+    """Sign weights pay where the weights are read about once; over many pixels float FMA on expanded weights is faster."""
+    pixels = int(np.prod(op.results[0].shape[2:])) if op.name == "nn.conv" else op.operands[0].shape[-2]
+    if pixels >= FEW_PIXELS:
+        return Blocked(blocked.reason + f"; over {pixels} pixels float weights are faster than bits", blocked.hint)
+    return Form(None, 1.0, signs, magnitudes, False, blocked.reason)
+
+
+def sign_and_magnitude(weights: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray] | Blocked:
+    """``weights`` as ±1 times a magnitude for each index of ``axis``.
+
+    >>> sign_and_magnitude(np.array([[0.5, -0.5], [2.0, 2.0]], np.float32), 0)[1]
+    array([0.5, 2. ], dtype=float32)
+    """
+    rest = tuple(i for i in range(weights.ndim) if i != axis)
+    size = np.abs(weights)
+    low, high = size.min(axis=rest), size.max(axis=rest)
+    if not np.isfinite(size).all():
+        return Blocked("a weight is not finite")
+    if not np.all(high - low <= SAME_MAGNITUDE * high):
+        worst = int(np.argmax(high - low))
+        distinct = np.unique(np.take(weights, worst, axis)).size
+        return Blocked(f"output channel {worst} has {distinct} different weights, not ±a", "binarize the weights per channel")
+    magnitudes = np.median(size, axis=rest).astype(np.float32)
+    return np.where(weights < 0, -1, 1).astype(np.int8), magnitudes
+
+
+def levels_of(values: Sequence[float]) -> tuple[Levels, float] | Blocked:
+    """Evenly spaced ``values`` as integer levels and a scale.
+
+    >>> [str(x) for x in levels_of((-0.5, 0.5))], [str(x) for x in levels_of((0.0, 1.0, 2.0, 3.0))]
+    (['{-1,1}', '0.5'], ['{0,1,2,3}', '1.0'])
+    """
+    v = np.asarray(values, dtype=np.float64)
+    if v.size < 2:
+        return Blocked("the activation is a constant")
+    gap = (v[-1] - v[0]) / (v.size - 1)
+    if np.abs(np.diff(v) - gap).max() > NEARLY * np.abs(v).max():
+        return Blocked(f"the {v.size} activation values are not evenly spaced")
+    for step in (1, 2):
+        lo = v[0] * step / gap
+        if abs(lo - round(lo)) <= NEARLY * max(1.0, abs(lo)):
+            levels = Levels(round(lo), step, v.size)
+            return levels, _scale(v, levels)
+    return Blocked(f"the activation values {v[:4].tolist()} are no multiples of their spacing")
+
+
+def _scale(values: np.ndarray, levels: Levels) -> float:
+    """The scale as the value at level 1 has it, else from the largest level."""
+    whole = levels.values()
+    at = int(np.argmax(whole == 1)) if (whole == 1).any() else int(np.argmax(np.abs(whole)))
+    return float(values[at] / whole[at])
+
+
+def _sums_exactly(magnitudes: np.ndarray, x_scale: float, largest_sum: int) -> bool:
+    """Whether float32 holds every ``k · scale · magnitude``, |k| <= largest_sum: then the oracle's own sum has no rounding."""
+    bits = int(largest_sum).bit_length()
+    product = magnitudes.astype(np.float64) * x_scale
+    mantissa, _ = np.frexp(product[product > 0])
+    whole = (mantissa * 2**53).astype(np.int64)
+    used = [53 - ((w & -w).bit_length() - 1) for w in map(int, whole)]
+    return max(used, default=0) + bits - 1 <= 24
+
+
+def _product_of_codes(op: Op, form: Form, b: Builder) -> Value:
+    x, w = op.operands
+    assert isinstance(x.type, TensorType)
+    signs = b.constant(form.signs.astype(np.float32), name=f"{w.name}.signs", loc=op.loc)
+    weights = b.add("q.encode", signs, levels=BIPOLAR, loc=op.loc)
+    conv = op.name == "nn.conv"
+    if form.levels is None:
+        product = b.add("q.weight_conv" if conv else "q.weight_matmul", x, weights, loc=op.loc, **op.attrs)
+    else:
+        codes = b.add("q.encode", x, levels=form.levels, scale=form.x_scale, loc=op.loc, origin=x.origin)
+        acc = b.add("q.conv" if conv else "q.matmul", codes, weights, loc=op.loc, exact=form.exact, **op.attrs)
+        product = b.add("nn.cast", acc, to=DType.F32, loc=op.loc)
+    scale = (form.magnitudes.astype(np.float64) * form.x_scale).astype(np.float32)
+    if np.all(scale == 1):
+        return product
+    shape = (1, -1) + (1,) * (len(product.shape) - 2) if conv else (-1,)
+    scaled = b.add("nn.mul", product, b.constant(scale.reshape(shape), loc=op.loc), loc=op.loc)
+    return scaled
