@@ -1,0 +1,259 @@
+"""Run a built network from Python, in the manner of an onnxruntime session.
+
+Takes an artefact folder (or the library in it), gives arrays. Nothing of the compiler is imported: only cffi and NumPy.
+
+* One :class:`Session` may be run from many threads at once: each thread has its own arena, and cffi releases the GIL during the call.
+* Contiguous inputs are read in place, never copied.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from typing import Any
+
+import cffi
+import numpy as np
+
+from bitc.errors import Diagnostic, OptionError
+
+ARENA_ALIGN_BYTES = 64
+CFFI_BEGIN = "/* cffi: begin */"
+CFFI_END = "/* cffi: end */"
+
+_ORT_NAMES = {"float32": "float", "float64": "double"}
+
+# glibc answers a second dlopen of one path with the first library, even after the file was replaced.
+_opened: dict[str, int] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class NodeArg:
+    """One input or output: ``shape`` has the batch symbol (a string) where the batch is free; ``type`` is spelt as in onnxruntime."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    type: str
+    dtype: np.dtype[Any]
+    field: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.dtype}[{','.join(map(str, self.shape))}]"
+
+
+class Session:
+    """A loaded network. Raises :class:`OptionError` if ``path`` is neither an artefact folder nor a library with its header beside it."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path, self._ffi, self._lib = _open(Path(path))
+        name = _network_name(self.path)
+        self._function: Callable[[Any, Any], int] = getattr(self._lib, f"{name}_run")
+        self._io_type = self._ffi.typeof(f"{name}_io *")
+        self.metadata: dict[str, Any] = json.loads(self._ffi.string(getattr(self._lib, f"{name}_metadata")()))
+        self._inputs = tuple(map(_node_arg, self.metadata["inputs"]))
+        self._outputs = tuple(map(_node_arg, self.metadata["outputs"]))
+        fields: dict[str, Any] = dict(self._io_type.item.fields)
+        self._pointers = {arg.field: fields[arg.field].type for arg in (*self._inputs, *self._outputs)}
+        self._free_batch = "batch" in fields and "batch" not in self._pointers
+        self._arenas = threading.local()
+
+    def __repr__(self) -> str:
+        signature = ", ".join(map(str, self._inputs)) + " -> " + ", ".join(map(str, self._outputs))
+        return f"Session({self.metadata['name']}, {signature})"
+
+    def get_inputs(self) -> list[NodeArg]:
+        """The inputs in the order of the model."""
+        return list(self._inputs)
+
+    def get_outputs(self) -> list[NodeArg]:
+        """The outputs in the order of the model."""
+        return list(self._outputs)
+
+    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The outputs named (all of them for None), in that order, as fresh arrays.
+
+        Raises :class:`OptionError` for an unknown or missing name, a wrong dtype or a wrong shape, naming what is expected.
+        """
+        wanted = self._positions(output_names)
+        feeds = self._checked(input_feed)
+        batch = self._batch(feeds)
+        results = [np.empty([batch if isinstance(d, str) else d for d in arg.shape], arg.dtype) for arg in self._outputs]
+        if batch > 0:
+            self._call(feeds, results, batch)
+        return [results[position] for position in wanted]
+
+    def _call(self, feeds: Sequence[np.ndarray], results: Sequence[np.ndarray], batch: int) -> None:
+        ffi = self._ffi
+        io = ffi.new(self._io_type)
+        for arg, array in zip((*self._inputs, *self._outputs), (*feeds, *results), strict=True):
+            setattr(io, arg.field, ffi.cast(self._pointers[arg.field], ffi.from_buffer(array)))
+        if self._free_batch:
+            io.batch = batch
+        status = self._function(io, self._arena())
+        if status != 0:
+            raise AssertionError(f"{self.metadata['name']}_run returned {status} for checked arguments")
+
+    def _arena(self) -> Any:
+        """This thread's arena, 64-byte aligned; it lives as long as the thread and the session do."""
+        pointer = getattr(self._arenas, "pointer", None)
+        if pointer is None:
+            memory = np.empty(int(self.metadata["arena_bytes"]) + ARENA_ALIGN_BYTES, np.uint8)
+            start = -memory.ctypes.data % ARENA_ALIGN_BYTES
+            pointer = self._ffi.from_buffer(memory[start:])
+            self._arenas.pointer = pointer
+        return pointer
+
+    def _positions(self, names: Sequence[str] | None) -> list[int]:
+        known = [arg.name for arg in self._outputs]
+        if names is None:
+            return list(range(len(known)))
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise _refused(f"there is no output {unknown[0]!r}", self._outputs, "outputs")
+        return [known.index(name) for name in names]
+
+    def _checked(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        known = {arg.name for arg in self._inputs}
+        for name in feed:
+            if name not in known:
+                raise _refused(f"there is no input {name!r}", self._inputs, "inputs")
+        arrays = []
+        for arg in self._inputs:
+            if arg.name not in feed:
+                raise _refused(f"input {arg.name!r} is missing", self._inputs, "inputs")
+            arrays.append(_conforming(arg, feed[arg.name]))
+        return arrays
+
+    def _batch(self, feeds: Sequence[np.ndarray]) -> int:
+        """Elements along the free dimension (1 if there is none)."""
+        found: dict[int, str] = {}
+        for arg, array in zip(self._inputs, feeds, strict=True):
+            for wanted, size in zip(arg.shape, array.shape, strict=True):
+                if isinstance(wanted, str):
+                    found.setdefault(size, arg.name)
+        if len(found) > 1:
+            sizes = ", ".join(f"{name!r} has {size}" for size, name in found.items())
+            raise OptionError(Diagnostic("O033", "the inputs disagree on the batch size", here=sizes))
+        return next(iter(found), 1)
+
+
+def load(path: str | os.PathLike[str]) -> Session:
+    """Load an artefact folder, a ``lib<name>.so`` or a ``_<name>`` extension module. Raises :class:`OptionError`."""
+    return Session(path)
+
+
+def _conforming(arg: NodeArg, value: np.ndarray) -> np.ndarray:
+    """``value`` itself if it is contiguous and aligned, else a copy that is."""
+    array = np.asarray(value)
+    shape_fits = len(array.shape) == len(arg.shape) and all(
+        isinstance(wanted, str) or wanted == size for wanted, size in zip(arg.shape, array.shape, strict=True)
+    )
+    if array.dtype != arg.dtype or not shape_fits:
+        raise OptionError(
+            Diagnostic(
+                "O032",
+                f"input {arg.name!r} does not fit",
+                rule=f"expected {arg}",
+                here=f"got {array.dtype}[{','.join(map(str, array.shape))}]",
+                hint="" if shape_fits else "shapes are fixed when the network is compiled; see --dim",
+            )
+        )
+    return np.require(array, requirements=["C", "A"])
+
+
+def _refused(title: str, args: Sequence[NodeArg], what: str) -> OptionError:
+    return OptionError(Diagnostic("O031", title, hint=f"{what}: " + ", ".join(map(str, args))))
+
+
+def _node_arg(entry: Mapping[str, Any]) -> NodeArg:
+    dtype = np.dtype(entry["dtype"])
+    onnx_type = f"tensor({_ORT_NAMES.get(dtype.name, dtype.name)})"
+    return NodeArg(entry["name"], tuple(entry["shape"]), onnx_type, dtype, entry["field"])
+
+
+def _open(path: Path) -> tuple[Path, Any, Any]:
+    """(library, ffi, lib) of an artefact folder, a shared library or an extension module."""
+    library = _library_in(path) if path.is_dir() else path
+    if not library.is_file():
+        raise _no_library(path, f"{library.name} does not exist")
+    if _is_extension(library):
+        module = _import_extension(library)
+        return library, module.ffi, module.lib
+    ffi = cffi.FFI()
+    header = library.with_name(f"{_network_name(library)}.h")
+    if not header.is_file():
+        raise _no_library(path, f"the library's header {header.name} is not beside it")
+    ffi.cdef(declarations(header.read_text(encoding="utf-8")))
+    try:
+        with _fresh_path(library) as opened:
+            return library, ffi, ffi.dlopen(str(opened))
+    except OSError as error:
+        raise _no_library(path, str(error)) from error
+
+
+def _library_in(folder: Path) -> Path:
+    """The extension module for this Python if there is one (it has the lower call overhead), else ``lib<name>.so``."""
+    extensions = [path for suffix in EXTENSION_SUFFIXES[:1] for path in sorted(folder.glob(f"_*{suffix}"))]
+    libraries = sorted(folder.glob("lib*.so"))
+    if not extensions and not libraries:
+        raise _no_library(folder, "the folder holds no lib<name>.so")
+    return (extensions or libraries)[0]
+
+
+def _is_extension(library: Path) -> bool:
+    return library.name.startswith("_")
+
+
+def _network_name(library: Path) -> str:
+    stem = library.name.split(".")[0]
+    return stem.removeprefix("_") if _is_extension(library) else stem.removeprefix("lib")
+
+
+def _no_library(path: Path, here: str) -> OptionError:
+    hint = "give the folder that `bitc compile MODEL -o DIR --emit c,so` wrote"
+    return OptionError(Diagnostic("O030", f"{path} is not a built network", here=here, hint=hint))
+
+
+def declarations(header: str) -> str:
+    """What cffi can read of a generated header: the text between its two marker lines.
+
+    >>> declarations("#include <stddef.h>\\n/* cffi: begin */\\nint f(void);\\n/* cffi: end */\\n")
+    'int f(void);'
+    """
+    return header.split(CFFI_BEGIN, 1)[-1].split(CFFI_END, 1)[0].strip()
+
+
+def _import_extension(library: Path) -> Any:
+    with _fresh_path(library) as opened:
+        name = library.name.split(".")[0]
+        loader = ExtensionFileLoader(name, str(opened))
+        spec = spec_from_loader(name, loader)
+        assert spec is not None
+        try:
+            module = module_from_spec(spec)
+        except ImportError as error:
+            raise _no_library(library, str(error)) from error
+        loader.exec_module(module)
+        return module
+
+
+@contextmanager
+def _fresh_path(library: Path) -> Iterator[Path]:
+    """A path the dynamic linker takes for new if the file there was rebuilt since this process last opened it."""
+    resolved = library.resolve()
+    inode = resolved.stat().st_ino
+    if _opened.setdefault(str(resolved), inode) == inode:
+        yield resolved
+        return
+    with tempfile.TemporaryDirectory(prefix="bitc-") as folder:
+        link = Path(folder) / library.name
+        link.symlink_to(resolved)
+        yield link
