@@ -1,0 +1,44 @@
+"""``fuse-maps``: elementwise ops of one shape become one ``q.map``, so that a chain of them is one loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from bitc.ir import Graph, Op
+from bitc.passes.base import Pass
+from bitc.passes.regions import Partition, outline
+
+
+@dataclass(frozen=True)
+class FuseMaps(Pass):
+    """Elementwise ops that feed one another and give the same shape are computed element by element in one go::
+
+        %b = nn.mul %a, %s; %c = nn.add %b, %t; %d = nn.max %c, %z   -->   %d = q.map %a {body}
+
+    A value of the group that others read is one more result of the map. Constants (scalars, one value a channel) move into the
+    body. Operands that only broadcast to the shape stay operands. Afterwards no elementwise op stands outside a map.
+
+    >>> import numpy as np
+    >>> from bitc.ir import Builder, TensorType
+    >>> b = Builder()
+    >>> x = b.input("x", TensorType((1, 4)))
+    >>> y = b.add("nn.relu", b.add("nn.mul", x, b.constant(np.float32(2))))
+    >>> [op.name for op in FuseMaps().run(Graph("g", [x], b.ops, [y])).ops]
+    ['q.map']
+    """
+
+    name: ClassVar[str] = "fuse-maps"
+
+    def run(self, graph: Graph) -> Graph:
+        partition = Partition(graph)
+        for op in graph.ops:
+            for operand in op.operands:
+                producer = operand.producer
+                if _fusible(op) and producer is not None and _fusible(producer) and producer.result.shape == op.result.shape:
+                    partition.merge(producer, op)
+        return outline(graph, partition, "q.map", lambda group: _fusible(group[0]))
+
+
+def _fusible(op: Op) -> bool:
+    return op.decl.elementwise and len(op.results) == 1
