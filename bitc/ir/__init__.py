@@ -1,10 +1,14 @@
 """The IR of bitc: types, op declarations, graphs, text form, verifier and reference interpreter. Imports nothing else of bitc."""
 
 from bitc.ir import nn_elementwise, nn_linear, nn_tensor, q  # noqa: F401  (declare the ops)
+from bitc.ir.attributes import same_attr, same_graph
 from bitc.ir.graph import Builder, Graph, Op, Value, drop_dead, rewrite
 from bitc.ir.interpreter import evaluate
 from bitc.ir.ops import InferenceError, OpDecl, all_ops, lookup
+from bitc.ir.parser import IrSyntaxError, parse_graph
+from bitc.ir.printer import print_graph
 from bitc.ir.types import BIPOLAR, TERNARY, BufferType, CodeType, DType, Layout, Levels, TensorType, Type
+from bitc.ir.verifier import VerificationError, verify
 
 __all__ = [
     "BIPOLAR",
@@ -15,6 +19,7 @@ __all__ = [
     "DType",
     "Graph",
     "InferenceError",
+    "IrSyntaxError",
     "Layout",
     "Levels",
     "Op",
@@ -22,9 +27,15 @@ __all__ = [
     "TensorType",
     "Type",
     "Value",
+    "VerificationError",
     "all_ops",
     "drop_dead",
     "evaluate",
     "lookup",
+    "parse_graph",
+    "print_graph",
     "rewrite",
+    "same_attr",
+    "same_graph",
+    "verify",
 ]

@@ -162,7 +162,8 @@ class Builder:
         if self._fold and operands and all(array is not None for array in arrays):
             types = result_types(decl, operands, full)
             if all(isinstance(t, TensorType) and t.size * t.dtype.bytes <= self._fold_limit_bytes for t in types):
-                evaluated = decl.evaluate(*arrays, **full)
+                operand_types = [operand.type for operand in operands]
+                evaluated = decl.apply(operand_types, arrays, full)
                 outs = evaluated if isinstance(evaluated, tuple) else (evaluated,)
                 cast = [np.asarray(out, dtype=t.dtype.numpy) for out, t in zip(outs, types, strict=True)]  # type: ignore[union-attr]
                 first = self.constant(cast[0], name, loc, origin)

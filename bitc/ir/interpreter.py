@@ -17,10 +17,8 @@ Observer = Callable[[Value, np.ndarray], "np.ndarray | None"]
 
 
 def evaluate_op(op: Op, arrays: Sequence[np.ndarray]) -> np.ndarray | tuple[np.ndarray, ...]:
-    """The result arrays of one op: its ``evaluate``, or ``evaluate_typed`` where the meaning depends on operand types."""
-    if op.decl.evaluate_typed is not None:
-        return op.decl.evaluate_typed([operand.type for operand in op.operands], *arrays, **op.attrs)  # type: ignore[no-any-return]
-    return op.decl.evaluate(*arrays, **op.attrs)  # type: ignore[no-any-return]
+    """The result arrays of one op."""
+    return op.decl.apply([operand.type for operand in op.operands], arrays, op.attrs)
 
 
 def evaluate(

@@ -98,7 +98,8 @@ def _sign_of_other(index: int, constants: Constants) -> np.ndarray | None:
 
 
 def _quotient(index: int, constants: Constants) -> np.ndarray | None:
-    return np.sign(constants[1]) if index == 0 and constants[1] is not None else None
+    divisor = constants[1]
+    return np.sign(divisor) if index == 0 and divisor is not None and bool(np.all(divisor != 0)) else None
 
 
 def _unknown(index: int, constants: Constants) -> np.ndarray | None:
@@ -107,7 +108,7 @@ def _unknown(index: int, constants: Constants) -> np.ndarray | None:
 
 def _integer_division(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if a.dtype.kind == "f":
-        return a / b
+        return np.asarray(a / b)
     quotient = np.abs(a) // np.abs(b)
     return np.asarray(np.where((a < 0) != (b < 0), -quotient, quotient), dtype=a.dtype)
 
@@ -119,7 +120,7 @@ def _erf(x: np.ndarray) -> np.ndarray:
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
+    return np.asarray(1 / (1 + np.exp(-x)))
 
 
 _unary("sign", "y = -1, 0, +1 for x < 0, x == 0, x > 0; NaN stays NaN (ONNX Sign)", np.sign, 1)
@@ -217,7 +218,7 @@ class Cast(OpDecl):
 
     @staticmethod
     def monotone(index: int, constants: Constants, *, to: DType) -> np.ndarray | None:
-        return np.asarray(1)
+        return np.asarray(1) if to.is_float else None  # integers wrap, and bool is true on both sides of 0
 
 
 def direction(decl: type[OpDecl], index: int, constants: Constants, attrs: dict[str, Any]) -> np.ndarray | None:

@@ -84,7 +84,7 @@ class MatMul(OpDecl):
 
     @staticmethod
     def evaluate(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return a @ b
+        return np.asarray(a @ b)
 
 
 def _pool_type(
@@ -193,6 +193,7 @@ class AvgPool(OpDecl):
             inside = numeric.pad_spatial(inside, pads, 1)
             pads = (0,) * (2 * rank)
         count = pool_windows(inside, 0, kernel, strides, pads, dilations, ceil).sum(axis=axes, dtype=x.dtype)
+        count = count[(..., *(slice(n) for n in total.shape[2:]))]  # as image, the end padding would start windows of its own
         return np.asarray(total / count, dtype=x.dtype)
 
 
@@ -282,6 +283,10 @@ class TopK(OpDecl):
 
     @staticmethod
     def evaluate(x: np.ndarray, *, k: int, axis: int, largest: bool) -> tuple[np.ndarray, np.ndarray]:
-        order = np.argsort(-x if largest else x, axis=axis, kind="stable")
+        if largest:  # ascending from the far end, read backwards: stable for equals, and no negation that unsigned could not do
+            ascending = np.argsort(np.flip(x, axis), axis=axis, kind="stable")
+            order = x.shape[axis] - 1 - np.flip(ascending, axis)
+        else:
+            order = np.argsort(x, axis=axis, kind="stable")
         order = np.take(order, np.arange(k), axis=axis)
         return np.take_along_axis(x, order, axis=axis), order.astype(np.int64)

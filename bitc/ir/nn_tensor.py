@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
@@ -72,7 +73,7 @@ class Reshape(OpDecl):
     @staticmethod
     def infer(x: Type, *, shape: Sequence[int]) -> TensorType | CodeType:
         source = movable(x)
-        if int(np.prod(shape, dtype=np.int64)) != source.size:
+        if min(shape, default=0) < 0 or prod(shape) != source.size:
             raise InferenceError(f"{source} has {source.size} elements, shape {list(shape)} another number")
         return source.with_shape(tuple(shape))
 
@@ -134,7 +135,7 @@ class Pad(OpDecl):
         rank = len(source.shape)
         if len(pads) != 2 * rank or min(pads, default=0) < 0:
             raise InferenceError(f"pads {list(pads)} do not fit {source}")
-        if isinstance(source, CodeType) and not (value == int(value) and source.levels.contains(int(value))):
+        if isinstance(source, CodeType) and not (float(value).is_integer() and source.levels.contains(int(value))):
             raise InferenceError(f"padding value {value} is no level of {source}")
         return source.with_shape(tuple(n + pads[i] + pads[rank + i] for i, n in enumerate(source.shape)))
 
@@ -183,8 +184,11 @@ class Slice(OpDecl):
         source = movable(x)
         if not len(starts) == len(stops) == len(steps) == len(source.shape) or 0 in steps:
             raise InferenceError(f"starts {list(starts)}, stops {list(stops)}, steps {list(steps)} do not fit {source}")
-        counts = (len(range(a, b, s)) for a, b, s in zip(starts, stops, steps, strict=True))
-        return source.with_shape(tuple(counts))
+        picked = [range(a, b, s) for a, b, s in zip(starts, stops, steps, strict=True)]
+        for n, at in zip(source.shape, picked, strict=True):
+            if at.start < 0 or at.stop < (-1 if at.step < 0 else 0) or (at and max(at[0], at[-1]) >= n):
+                raise InferenceError(f"slice {at.start}:{at.stop}:{at.step} is not normalised for an axis of {n}")
+        return source.with_shape(tuple(map(len, picked)))
 
     @staticmethod
     def evaluate(x: np.ndarray, *, starts: Sequence[int], stops: Sequence[int], steps: Sequence[int]) -> np.ndarray:
@@ -204,6 +208,8 @@ class Gather(OpDecl):
         source = movable(x)
         at = normal_axis(axis, len(source.shape))
         size = source.shape[at]
+        if indices.dtype.kind not in "iu":
+            raise InferenceError(f"indices are {indices.dtype}, not integers")
         if indices.size and not (-size <= int(indices.min()) and int(indices.max()) < size):
             raise InferenceError(f"an index is outside axis {at} of {source}")
         return source.with_shape((*source.shape[:at], *indices.shape, *source.shape[at + 1 :]))

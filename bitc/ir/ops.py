@@ -18,7 +18,7 @@ docstring. Printer, parser, verifier and interpreter read nothing else::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -50,18 +50,21 @@ class OpDecl:
     """For elementwise ops: ``monotone(index, constants, **attrs)`` gives an array of +1 (non-decreasing), -1 (non-increasing) or 0
     (constant) in operand ``index`` when all other operands are the given constants, or None if unknown."""
 
-    @staticmethod
-    def infer(*types: Type, **attrs: Any) -> Type | tuple[Type, ...]:
-        """Result types from operand types and attributes. Raises :class:`InferenceError`."""
-        raise AssertionError("every declaration defines infer")
-
-    @staticmethod
-    def evaluate(*arrays: Any, **attrs: Any) -> Any:
-        """The NumPy meaning. Codes are int32 levels in logical shape; several results come as a tuple."""
-        raise AssertionError("every declaration defines evaluate")
-
+    infer: ClassVar[Callable[..., Type | tuple[Type, ...]]]
+    """Result types: ``infer(*types, **attrs)``. Raises :class:`InferenceError`. Its annotations say what each attribute may be."""
+    evaluate: ClassVar[Callable[..., Any]]
+    """The NumPy meaning: ``evaluate(*arrays, **attrs)``. Codes are int32 levels in logical shape; several results come as a tuple."""
     evaluate_typed: ClassVar[Callable[..., Any] | None] = None
     """Instead of ``evaluate`` where the meaning depends on operand types: ``evaluate_typed(types, *arrays, **attrs)``."""
+
+    @classmethod
+    def apply(
+        cls, types: Sequence[Type], arrays: Sequence[Any], attrs: Mapping[str, Any]
+    ) -> np.ndarray | tuple[np.ndarray, ...]:
+        """The result arrays: by ``evaluate_typed`` if declared, else by ``evaluate``."""
+        if cls.evaluate_typed is not None:
+            return cls.evaluate_typed(types, *arrays, **attrs)  # type: ignore[no-any-return]
+        return cls.evaluate(*arrays, **attrs)  # type: ignore[no-any-return]
 
     @classmethod
     def operand_range(cls) -> tuple[int, int | None]:

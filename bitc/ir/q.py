@@ -132,7 +132,8 @@ class CodeConv(OpDecl):
         exact: bool,
     ) -> np.ndarray:
         padded = numeric.pad_spatial(x, pads, pad_level).astype(np.float64)
-        return np.rint(numeric.convolve(padded, w.astype(np.float64), strides, dilations, group)).astype(np.int32)
+        product = numeric.convolve(padded, w.astype(np.float64), strides, dilations, group)
+        return np.asarray(np.rint(product), dtype=np.int32)
 
 
 @op("q.matmul")
@@ -151,7 +152,7 @@ class CodeMatMul(OpDecl):
 
     @staticmethod
     def evaluate(x: np.ndarray, w: np.ndarray, *, exact: bool) -> np.ndarray:
-        return np.rint(x.astype(np.float64) @ w.astype(np.float64)).astype(np.int32)
+        return np.asarray(np.rint(x.astype(np.float64) @ w.astype(np.float64)), dtype=np.int32)
 
 
 @op("q.weight_conv")
@@ -202,7 +203,9 @@ class Border(OpDecl):
     @staticmethod
     def infer(acc: Type, table: Type, *, row_class: Sequence[int], col_class: Sequence[int]) -> TensorType:
         source, corrections = as_tensor(acc), as_tensor(table)
-        classes = (1 + max(row_class)) * (1 + max(col_class))
+        if min((*row_class, *col_class), default=0) < 0 or source.dtype is not corrections.dtype:
+            raise InferenceError(f"border classes count from 0, and {corrections} must have the dtype of {source}")
+        classes = (1 + max(row_class, default=0)) * (1 + max(col_class, default=0))
         if source.shape[2:] != (len(row_class), len(col_class)) or corrections.shape != (classes, source.shape[1]):
             raise InferenceError(f"corrections {corrections} for {classes} classes do not fit {source}")
         return TensorType(source.shape, source.dtype)
@@ -210,7 +213,7 @@ class Border(OpDecl):
     @staticmethod
     def evaluate(acc: np.ndarray, table: np.ndarray, *, row_class: Sequence[int], col_class: Sequence[int]) -> np.ndarray:
         classes = np.add.outer(np.asarray(row_class) * (1 + max(col_class)), np.asarray(col_class))
-        return acc + np.moveaxis(table[classes], -1, 0)[np.newaxis]
+        return np.asarray(acc + np.moveaxis(table[classes], -1, 0)[np.newaxis])
 
 
 @op("q.max_pool")
@@ -239,6 +242,8 @@ class CodeMaxPool(OpDecl):
             numeric.window_count(n, k, s, d, pads[i], pads[rank + i], ceil)
             for i, (n, k, s, d) in enumerate(zip(source.shape[2:], kernel, strides, dilations, strict=True))
         )
+        if min(spatial) < 1:
+            raise InferenceError(f"the window {list(kernel)} is larger than the padded image {x}")
         return source.with_shape((*source.shape[:2], *spatial))
 
     @staticmethod

@@ -58,7 +58,7 @@ class DType(StrEnum):
         return _FROM_NUMPY[np.dtype(dtype)]
 
 
-_NUMPY = {
+_NUMPY: dict[DType, np.dtype] = {
     DType.F32: np.dtype(np.float32),
     DType.F64: np.dtype(np.float64),
     DType.F16: np.dtype(np.float16),
@@ -72,7 +72,7 @@ _NUMPY = {
     DType.U64: np.dtype(np.uint64),
     DType.BOOL: np.dtype(np.bool_),
 }
-_FROM_NUMPY = {numpy: dtype for dtype, numpy in _NUMPY.items()}
+_FROM_NUMPY: dict[np.dtype, DType] = {numpy: dtype for dtype, numpy in _NUMPY.items()}
 
 
 class Layout(StrEnum):
@@ -191,7 +191,7 @@ class CodeType:
         return prod(self.shape)
 
     def __str__(self) -> str:
-        scale = "" if self.scale == 1.0 else f" * {self.scale!r}"
+        scale = "" if self.scale == 1.0 else f" * {float(self.scale)!r}"
         return f"code<{self.levels}{scale}>{_dims(self.shape)}{_at(self.layout)}"
 
 
