@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from bitc.ir import Graph, Op, Value
-from bitc.passes.value_sets import Integers, ValueSets
+from bitc.passes.value_sets import Integers, ValueSets, grid
 
 PRODUCTS = ("nn.conv", "nn.matmul", "q.conv", "q.matmul", "q.weight_conv", "q.weight_matmul")
 _ROUNDED = {"nn.exp", "nn.log", "nn.tanh", "nn.sigmoid", "nn.erf", "nn.pow", "nn.softmax"}
@@ -44,5 +45,15 @@ def rounds_exactly(op: Op, sets: ValueSets) -> bool:
     if op.name in PRODUCTS:
         return isinstance(sets.of(op.results[0]), Integers)
     if op.name in _SUMS:
-        return isinstance(sets.of(op.operands[0]), Integers) or sets.values(op.operands[0]) == (-1.0, 1.0)
+        terms = _terms(op)
+        exact_sum = grid(sets.of(op.operands[0])) is not None
+        return exact_sum and (op.name == "nn.reduce_sum" or (terms & (terms - 1)) == 0)
     return op.name not in _ROUNDED
+
+
+def _terms(op: Op) -> int:
+    """How many elements one result element sums."""
+    if op.name == "nn.avg_pool":
+        return prod(op.attrs["kernel"])
+    shape = op.operands[0].shape
+    return prod(shape[axis] for axis in op.attrs["axes"])

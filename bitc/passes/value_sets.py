@@ -189,7 +189,7 @@ def _constant_fact(array: np.ndarray) -> Fact:
     return Range(float(distinct[0]), float(distinct[-1]))
 
 
-def _grid(fact: Fact) -> Integers | None:
+def grid(fact: Fact) -> Integers | None:
     """The fact as multiples of a power of two, if it is that exactly."""
     if isinstance(fact, Integers):
         return fact
@@ -216,7 +216,7 @@ def _lowest_bit(value: float) -> int:
 
 def _product_fact(op: Op, x: Fact, w: Fact) -> Fact:
     """Exact sums: every product and partial sum an integer multiple of one power of two, below 2^24 of them."""
-    a, b = _grid(x), _grid(w)
+    a, b = grid(x), grid(w)
     if a is None or b is None:
         return None
     is_conv = op.name.endswith("conv")

@@ -1,0 +1,253 @@
+"""Interval evaluation of an imported graph: for one input, the closed interval each element may lie in, whoever computes it.
+
+A result that every correct evaluation gives with the same bits has an interval of one point; a float sum has one as wide as its
+rounding error in any order of summation can make it (|error| <= n·u·sum|x·w|, u = 2^-24: Higham, Accuracy and Stability of Numerical
+Algorithms, §3.1). So one criterion serves exact and rounded networks: the oracle's value, each stage's and the compiled library's must
+all lie in the interval. Elementwise ops are evaluated in float32 at the ends; float rounding is monotone, so the ends enclose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product as combinations
+from typing import Any
+
+import numpy as np
+
+from bitc.ir import Graph, Op, Value
+from bitc.ir.interpreter import evaluate_op
+
+UNIT_ROUNDOFF = 2.0**-24
+LIBM_ULPS = 4
+"""What a float32 exp, tanh, sigmoid, erf or log may be off, in units in the last place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Ends of each element's interval; the same array twice where nothing rounds."""
+
+    lo: np.ndarray
+    hi: np.ndarray
+
+    @property
+    def is_point(self) -> bool:
+        """Whether every element has one possible value."""
+        return self.lo is self.hi or bool(np.array_equal(self.lo, self.hi, equal_nan=self.lo.dtype.kind == "f"))
+
+    def holds(self, array: np.ndarray) -> np.ndarray:
+        """Elementwise: does the value lie inside (NaN only where an end is NaN)?"""
+        inside = (array >= self.lo) & (array <= self.hi)
+        if array.dtype.kind == "f":
+            inside |= np.isnan(array) & (np.isnan(self.lo) | np.isnan(self.hi))
+        return np.asarray(inside)
+
+
+def point(array: np.ndarray) -> Interval:
+    """The interval of a known value."""
+    return Interval(array, array)
+
+
+def evaluate_intervals(graph: Graph, inputs: Sequence[np.ndarray]) -> dict[Value, Interval]:
+    """The interval of every value of ``graph`` (level ``nn``) for ``inputs`` in order."""
+    known: dict[Value, Interval] = {v: point(np.asarray(a)) for v, a in zip(graph.inputs, inputs, strict=True)}
+    with np.errstate(all="ignore"):
+        for op in graph.ops:
+            operands = [known[operand] for operand in op.operands]
+            known.update(zip(op.results, _evaluate(op, operands), strict=True))
+    return known
+
+
+def _evaluate(op: Op, xs: list[Interval]) -> list[Interval]:
+    if op.name in ("nn.conv", "nn.matmul"):
+        return [_product(op, xs)]
+    if op.name in ("nn.avg_pool", "nn.reduce_mean", "nn.reduce_sum", "nn.softmax"):
+        return [_widened_sum(op, xs[0])]
+    if all(x.is_point for x in xs):
+        results = evaluate_op(op, [x.lo for x in xs])
+        arrays = results if isinstance(results, tuple) else (results,)
+        return [_libm(op, point(np.asarray(a))) for a in arrays]
+    if op.decl.elementwise:
+        return [_libm(op, _elementwise(op, xs))]
+    if op.name in ("nn.argmax", "nn.topk"):
+        return _selection(op, xs[0])
+    ends = [evaluate_op(op, [getattr(x, end) for x in xs]) for end in ("lo", "hi")]
+    lo, hi = (e if isinstance(e, tuple) else (e,) for e in ends)
+    return [Interval(np.minimum(a, b), np.maximum(a, b)) for a, b in zip(lo, hi, strict=True)]
+
+
+def _product(op: Op, xs: list[Interval]) -> Interval:
+    """Centre ± (spread of the operands + rounding of the float32 sum in any order)."""
+    (x, rx), (w, rw) = (_centre(i) for i in xs)
+    centre = _as_float64(op, x, w)
+    absolute = _as_float64(op, np.abs(x) + rx, np.abs(w) + rw)
+    spread = absolute - _as_float64(op, np.abs(x), np.abs(w)) if rx.any() or rw.any() else np.zeros_like(centre)
+    rounding = np.zeros_like(centre) if _sums_exactly(x, w, absolute) and not spread.any() else _rounding(op, absolute)
+    radius = spread + rounding
+    lo, hi = (centre - radius).astype(np.float32), (centre + radius).astype(np.float32)
+    if not radius.any():
+        return point(lo)
+    wide = radius > 0
+    lo = np.where(wide & (lo > centre - radius), np.nextafter(lo, np.float32(-np.inf)), lo)
+    hi = np.where(wide & (hi < centre + radius), np.nextafter(hi, np.float32(np.inf)), hi)
+    return Interval(lo, hi)
+
+
+def _centre(x: Interval) -> tuple[np.ndarray, np.ndarray]:
+    lo, hi = x.lo.astype(np.float64), x.hi.astype(np.float64)
+    if x.lo is x.hi:
+        return lo, np.zeros_like(lo)
+    return (lo + hi) / 2, (hi - lo) / 2
+
+
+def _as_float64(op: Op, x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    return np.asarray(op.decl.evaluate(x, w, **op.attrs))
+
+
+def _terms(op: Op) -> int:
+    w = op.operands[1].shape
+    return int(np.prod(w[1:])) if op.name == "nn.conv" else w[-2]
+
+
+def _rounding(op: Op, absolute: np.ndarray) -> np.ndarray:
+    n = (_terms(op) + 1) * UNIT_ROUNDOFF
+    return absolute * (n / (1 - n))
+
+
+def _sums_exactly(x: np.ndarray, w: np.ndarray, absolute: np.ndarray) -> bool:
+    """Whether these very operands sum without rounding: integers times powers of two with sums below 2^24."""
+    step = _step(x) * _step(w)
+    return step > 0 and bool(absolute.max(initial=0.0) < step * 2**24)
+
+
+def _step(array: np.ndarray) -> float:
+    """The greatest power of two (within 2^±40) that divides every element, 0 if there is none."""
+    mantissa, exponent = np.frexp(array[array != 0])
+    if not np.isfinite(mantissa).all():
+        return 0.0
+    whole = (mantissa * 2.0**24).astype(np.int64)
+    if (whole != mantissa * 2.0**24).any() or whole.size == 0:
+        return 1.0 if whole.size == 0 else 0.0
+    trailing = np.log2((whole & -whole).astype(np.float64)).astype(np.int64)
+    return float(2.0 ** int((exponent - 24 + trailing).min()))
+
+
+def _widened_sum(op: Op, x: Interval) -> Interval:
+    """Sums and means of float32 in any order; softmax with its exps: a relative bound from the number of terms."""
+    if op.name == "nn.softmax":
+        size = x.lo.shape[op.attrs["axis"]]
+        ends = [np.asarray(evaluate_op(op, [a.astype(np.float64)])) for a in (x.lo, x.hi)]
+        # each exp moves by at most e^(spread), the sum likewise
+        spread = np.max(x.hi.astype(np.float64) - x.lo, axis=op.attrs["axis"], keepdims=True)
+        relative = np.exp(2 * spread) * (1 + 2 * (size + 4 * LIBM_ULPS) * UNIT_ROUNDOFF) - 1
+        # e^x itself has relative error |x|·u from rounding x - max
+        reach = np.abs(x.lo - np.max(x.lo, axis=op.attrs["axis"], keepdims=True)) + 1
+        relative = relative + 2 * reach * UNIT_ROUNDOFF
+        if op.attrs["log"]:
+            return _outward(np.minimum(*ends) - relative, np.maximum(*ends) + relative)
+        tiny = float(np.finfo(np.float32).tiny)
+        return _outward(np.minimum(*ends) * (1 - relative) - tiny, np.maximum(*ends) * (1 + relative) + tiny)
+    ends = [np.asarray(evaluate_op(op, [a.astype(np.float64)])) for a in (x.lo, x.hi)]
+    size_of = np.asarray(evaluate_op(op, [np.maximum(np.abs(x.lo), np.abs(x.hi)).astype(np.float64)]))
+    terms = max(1, round(x.lo.size / max(1, size_of.size))) if op.name != "nn.avg_pool" else int(np.prod(op.attrs["kernel"]))
+    bound = size_of * (terms + 2) * UNIT_ROUNDOFF
+    exact_step = _step(x.lo.astype(np.float64)) if x.is_point else 0.0
+    power_of_two = op.name == "nn.reduce_sum" or (terms & (terms - 1)) == 0
+    if exact_step and power_of_two and size_of.max(initial=0.0) * terms < exact_step * 2**24:
+        return point(ends[0].astype(x.lo.dtype))
+    return _outward(ends[0] - bound, ends[1] + bound)
+
+
+def _outward(lo: np.ndarray, hi: np.ndarray) -> Interval:
+    down, up = lo.astype(np.float32), hi.astype(np.float32)
+    return Interval(np.nextafter(down, np.float32(-np.inf)), np.nextafter(up, np.float32(np.inf)))
+
+
+_LIBM = {"nn.exp", "nn.log", "nn.tanh", "nn.sigmoid", "nn.erf", "nn.pow"}
+
+
+def _libm(op: Op, x: Interval) -> Interval:
+    if op.name not in _LIBM:
+        return x
+    ulp = np.spacing(np.abs(x.lo)) * LIBM_ULPS, np.spacing(np.abs(x.hi)) * LIBM_ULPS
+    return Interval(x.lo - ulp[0], x.hi + ulp[1])
+
+
+def _elementwise(op: Op, xs: list[Interval]) -> Interval:
+    """All combinations of ends; where the op is not monotone between them, the widest it can be."""
+    special = _SPECIAL.get(op.name)
+    if special is not None:
+        return special(op, xs)
+    ends = [(x.lo,) if x.is_point else (x.lo, x.hi) for x in xs]
+    corners = [np.asarray(evaluate_op(op, list(choice))) for choice in combinations(*ends)]
+    lo, hi = corners[0], corners[0]
+    for corner in corners[1:]:
+        lo, hi = np.minimum(lo, corner), np.maximum(hi, corner)
+    return Interval(lo, hi)
+
+
+def _abs(op: Op, xs: list[Interval]) -> Interval:
+    (x,) = xs
+    lo, hi = np.abs(x.lo), np.abs(x.hi)
+    straddles = (x.lo < 0) & (x.hi > 0)
+    return Interval(np.where(straddles, lo.dtype.type(0), np.minimum(lo, hi)), np.maximum(lo, hi))
+
+
+def _equal(op: Op, xs: list[Interval]) -> Interval:
+    a, b = xs
+    sure = (a.lo == a.hi) & (b.lo == b.hi) & (a.lo == b.lo)
+    return Interval(np.asarray(sure), np.asarray((a.lo <= b.hi) & (b.lo <= a.hi)))
+
+
+def _xor(op: Op, xs: list[Interval]) -> Interval:
+    a, b = xs
+    open_ = (a.lo != a.hi) | (b.lo != b.hi)
+    value = a.lo ^ b.lo
+    return Interval(np.asarray(value & ~open_), np.asarray(value | open_))
+
+
+def _where(op: Op, xs: list[Interval]) -> Interval:
+    c, a, b = xs
+    first, second = np.where(c.lo, a.lo, b.lo), np.where(c.lo, a.hi, b.hi)
+    other_lo, other_hi = np.where(c.hi, a.lo, b.lo), np.where(c.hi, a.hi, b.hi)
+    return Interval(np.minimum(first, other_lo), np.maximum(second, other_hi))
+
+
+def _divide(op: Op, xs: list[Interval]) -> Interval:
+    divisor = xs[-1]
+    straddles = (divisor.lo <= 0) & (divisor.hi >= 0) & (divisor.lo != divisor.hi)
+    ends = [(x.lo, x.hi) for x in xs]
+    corners = [np.asarray(evaluate_op(op, list(choice))) for choice in combinations(*ends)]
+    lo, hi = np.minimum.reduce(corners), np.maximum.reduce(corners)
+    return Interval(np.where(straddles, -np.inf, lo).astype(lo.dtype), np.where(straddles, np.inf, hi).astype(hi.dtype))
+
+
+_SPECIAL: dict[str, Callable[[Op, list[Interval]], Interval]] = {
+    "nn.abs": _abs,
+    "nn.equal": _equal,
+    "nn.xor": _xor,
+    "nn.where": _where,
+    "nn.div": _divide,
+    "nn.reciprocal": _divide,
+}
+
+
+def _selection(op: Op, x: Interval) -> list[Interval]:
+    """Indices are sure where both ends choose alike and no two elements' intervals overlap; else any index may be."""
+    axis: Any = op.attrs["axis"]
+    results = [evaluate_op(op, [a]) for a in (x.lo, x.hi)]
+    pairs = list(zip(*((r if isinstance(r, tuple) else (r,)) for r in results), strict=True))
+    order = np.argsort(x.lo, axis=axis, kind="stable")
+    lo, hi = np.take_along_axis(x.lo, order, axis), np.take_along_axis(x.hi, order, axis)
+    length = lo.shape[axis]
+    before, after = np.take(hi, range(length - 1), axis), np.take(lo, range(1, length), axis)
+    touching = (before >= after) & ~((before == after) & (np.take(lo, range(length - 1), axis) == before))
+    unsure = touching.any(axis=axis, keepdims=True)
+    out: list[Interval] = []
+    for first, second in pairs:
+        doubt = unsure if np.ndim(first) == np.ndim(unsure) else np.squeeze(unsure, axis)
+        if first.dtype.kind == "f":
+            out.append(Interval(np.minimum(first, second), np.maximum(first, second)))
+        else:
+            out.append(Interval(np.where(doubt, 0, first), np.where(doubt, length - 1, first)))
+    return out

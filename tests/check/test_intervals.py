@@ -1,0 +1,132 @@
+"""Interval evaluation: sound for every order of summation, a point where nothing rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bitc.intervals import Interval, evaluate_intervals
+from bitc.ir import Builder, Graph, TensorType, Value
+
+CONV = {"strides": (1, 1), "pads": (1, 0, 0, 1), "dilations": (1, 1), "group": 1}
+
+
+def graph(shape: tuple[int, ...], build: Callable[[Builder, Value], Value]) -> Graph:
+    b = Builder()
+    x = b.input("x", TensorType(shape))
+    return Graph("g", [x], b.ops, [build(b, x)])
+
+
+def interval(g: Graph, x: np.ndarray) -> Interval:
+    return evaluate_intervals(g, [x])[g.outputs[0]]
+
+
+def dot_in_order(terms: np.ndarray, order: np.ndarray) -> np.float32:
+    total = np.float32(0)
+    for term in terms[order]:
+        total = np.float32(total + term)
+    return total
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 40), st.integers(0, 2**32 - 1))
+def test_a_float_dot_product_lies_inside_in_every_order(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = (rng.standard_normal((1, n)) * 10.0 ** rng.integers(-6, 6, (1, n))).astype(np.float32)
+    w = rng.standard_normal((n, 1)).astype(np.float32)
+    found = interval(graph((1, n), lambda b, v: b.add("nn.matmul", v, b.constant(w))), x)
+    terms = x[0] * w[:, 0]
+    for _ in range(10):
+        assert found.holds(np.array([[dot_in_order(terms, rng.permutation(n))]])).all()
+
+
+def test_a_wrong_product_lies_outside() -> None:
+    rng = np.random.default_rng(1)
+    x, w = rng.standard_normal((1, 64)).astype(np.float32), rng.standard_normal((64, 8)).astype(np.float32)
+    found = interval(graph((1, 64), lambda b, v: b.add("nn.matmul", v, b.constant(w))), x)
+    right = x @ w
+    assert found.holds(right).all()
+    assert not found.holds(right * np.float32(1.0001)).any()
+    assert not found.holds(np.full_like(right, np.nan)).any()
+
+
+def test_integer_operands_give_a_point() -> None:
+    rng = np.random.default_rng(2)
+    x = rng.integers(-128, 128, (1, 3, 7, 7)).astype(np.float32)
+    w = np.where(rng.random((5, 3, 3, 3)) < 0.5, -0.25, 0.25).astype(np.float32)
+    g = graph(x.shape, lambda b, v: b.add("nn.conv", v, b.constant(w), **CONV))
+    found = interval(g, x)
+    assert found.is_point
+    assert found.holds(g.ops[-1].decl.evaluate(x, w, **CONV)).all()
+
+
+def test_sums_beyond_the_mantissa_are_not_called_exact() -> None:
+    x = np.array([[2.0**24, 1, 1]], np.float32)
+    found = interval(graph((1, 3), lambda b, v: b.add("nn.matmul", v, b.constant(np.ones((3, 1), np.float32)))), x)
+    assert not found.is_point
+
+
+def test_a_sign_is_unsure_only_where_the_sum_may_be_zero() -> None:
+    w = np.array([[1.0, 1.0], [0.1, 0.1], [-1.1, 0.7]], np.float32)
+    g = graph((1, 3), lambda b, v: b.add("nn.sign", b.add("nn.matmul", v, b.constant(w))))
+    found = interval(g, np.ones((1, 3), np.float32))
+    assert (found.lo[0, 0], found.hi[0, 0]) == (-1, 1)
+    assert (found.lo[0, 1], found.hi[0, 1]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "constant"),
+    [("abs", None), ("neg", None), ("relu", None), ("round", None), ("mul", -1.5), ("div", -3.0), ("sub", 0.3), ("max", 0.1)],
+)
+def test_elementwise_ops_enclose_every_value_between_the_ends(name: str, constant: float | None) -> None:
+    rng = np.random.default_rng(3)
+    w = rng.standard_normal((16, 16)).astype(np.float32)
+
+    def build(b: Builder, v: Value) -> Value:
+        product = b.add("nn.matmul", v, b.constant(w))
+        return b.add(f"nn.{name}", product, *([] if constant is None else [b.constant(np.float32(constant))]))
+
+    g = graph((1, 16), build)
+    x = rng.standard_normal((1, 16)).astype(np.float32)
+    known = evaluate_intervals(g, [x])
+    product, result = g.ops[-1].operands[0], g.outputs[0]
+    if constant is not None:
+        others = [np.asarray(np.float32(constant))]
+    else:
+        others = []
+    for share in np.linspace(0, 1, 11):
+        inner = known[product].lo + np.float32(share) * (known[product].hi - known[product].lo)
+        assert known[result].holds(np.asarray(g.ops[-1].decl.evaluate(inner.astype(np.float32), *others))).all()
+
+
+def test_argmax_of_overlapping_scores_may_be_any() -> None:
+    w = np.array([[1.0, 1.0, 0.0]], np.float32)
+    third = np.array([[0.1, 0.1, 0.0], [0.2, 0.2, 0.0], [0.7, 0.7, 0.1]], np.float32)
+    tie = interval(graph((1, 1), lambda b, v: b.add("nn.argmax", b.add("nn.matmul", v, b.constant(w)), axis=1)), np.ones((1, 1), np.float32))
+    assert (int(tie.lo[0, 0]), int(tie.hi[0, 0])) == (0, 0)  # an exact tie takes the first index, surely
+    unsure = interval(
+        graph((1, 3), lambda b, v: b.add("nn.argmax", b.add("nn.matmul", v, b.constant(third)), axis=1)), np.ones((1, 3), np.float32)
+    )
+    assert (int(unsure.lo[0, 0]), int(unsure.hi[0, 0])) == (0, 2)
+
+
+def test_softmax_encloses_onnxruntimes() -> None:
+    import onnx
+    import onnxruntime
+    from onnx import TensorProto, helper
+
+    x = np.random.default_rng(4).standard_normal((4, 10)).astype(np.float32) * 8
+    node = helper.make_node("Softmax", ["x"], ["y"], axis=1)
+    info = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [4, 10]) for n in "xy"]
+    model = helper.make_model(
+        helper.make_graph([node], "g", info[:1], info[1:]), opset_imports=[helper.make_opsetid("", 13)], ir_version=9
+    )
+    onnx.checker.check_model(model)
+    (truth,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    found = interval(graph((4, 10), lambda b, v: b.add("nn.softmax", v, axis=1)), x)
+    assert found.holds(truth).all()
+    assert not found.holds(truth * np.float32(1.001)).all()
