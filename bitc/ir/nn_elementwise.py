@@ -200,6 +200,28 @@ class PRelu(OpDecl):
         return np.asarray(1) if index == 0 and slope is not None and bool(np.all(slope >= 0)) else None
 
 
+@op("nn.multi_threshold", elementwise=True)
+class MultiThreshold(OpDecl):
+    """y = number of thresholds t_i with x >= t_i, in the dtype of x; NaN counts none (QONNX MultiThreshold without scale and bias)"""
+
+    operands = ("x", "t*")
+
+    @staticmethod
+    def infer(x: Type, *ts: Type) -> TensorType:
+        return _same(x, *ts)
+
+    @staticmethod
+    def evaluate(x: np.ndarray, *ts: np.ndarray) -> np.ndarray:
+        counts = np.zeros(np.broadcast_shapes(x.shape, *(t.shape for t in ts)), dtype=x.dtype)
+        for t in ts:
+            counts += x >= t
+        return counts
+
+    @staticmethod
+    def monotone(index: int, constants: Constants) -> np.ndarray | None:
+        return np.asarray(1 if index == 0 else -1)
+
+
 @op("nn.cast", elementwise=True)
 class Cast(OpDecl):
     """y = x in another dtype; floats truncate toward zero, bool is 0 or 1"""

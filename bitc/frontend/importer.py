@@ -1,0 +1,212 @@
+"""The walk over a model's nodes that makes a graph of level ``nn``, and :func:`import_model`, the frontend's one entrance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import onnx
+
+from bitc.errors import BitcError, Diagnostic, ModelError, UnsupportedError, first_error
+from bitc.frontend import (  # noqa: F401  (each enters its handlers)
+    activations,
+    elementwise,
+    images,
+    linear,
+    normalize,
+    qonnx,
+    reduce,
+    shapes,
+    tensor,
+)
+from bitc.frontend.batch import dependences
+from bitc.frontend.dims import INPUT_DTYPES, InputSpec, bind_inputs
+from bitc.frontend.load import ModelLike, Source, check_opset, load
+from bitc.frontend.node import Handler, Node, NodeProblem, find_handler, location
+from bitc.frontend.reference import fold_by_reference
+from bitc.frontend.unknown import unknown_op
+from bitc.ir import Builder, Graph, InferenceError, TensorType, Value, drop_dead
+
+FOLD_LIMIT_BYTES = 1 << 30
+
+
+def import_model(
+    model: ModelLike, *, dims: Mapping[str, int] | None = None, outputs: Sequence[str] | None = None
+) -> Graph:
+    """The network as a graph of level ``nn``: only ``nn`` ops, static shapes, weights and shape arithmetic folded to constants.
+
+    Args:
+        model: path, bytes or ``ModelProto``. Only a path can have external data, inside its own folder.
+        dims: sizes of symbolic dimensions by name. One leading dimension may stay free; the graph is then made for batch 1 and is
+            proven to treat each image alike, and ``attrs["batch"]`` holds the dimension's name (else it is empty).
+        outputs: names of any tensors to give instead of the graph's outputs.
+
+    Inputs and outputs keep their ONNX names and order; a value that is an ONNX tensor has its name as ``origin``; an op's ``loc`` is
+    ``node 17 'name' (OpType)``. ``attrs``: batch, model_name, model_sha256, opsets, producer (all text).
+
+    Raises:
+        ModelError: the file is broken. UnsupportedError: nodes bitc does not take, all of them. OptionError: ``dims`` or ``outputs``.
+    """
+    source = load(model, outputs)
+    check_opset(source)
+    specs, batch = bind_inputs(source.inputs, dims or {})
+    graph = _Importer(source, specs, batch, 1).run()
+    if batch:
+        _prove_batch(graph, source, specs, batch)
+    return graph
+
+
+def _prove_batch(graph: Graph, source: Source, specs: Sequence[InputSpec], batch: str) -> None:
+    """Raise ``UnsupportedError`` unless the network does the same to each image of a batch."""
+    try:
+        found = dependences(graph, _Importer(source, specs, batch, 2).run())
+    except BitcError as error:  # fine for one image, so the shapes are baked for it
+        found = [f"with {batch} = 2: {d.title} at {d.where}; {d.rule} {d.here}" for d in error.diagnostics]
+    if found:
+        raise UnsupportedError(
+            Diagnostic(
+                "U005",
+                f"the network does not treat dimension {batch!r} as a batch of independent images",
+                source.name,
+                "a free leading dimension must pass through every op, one image not touching another",
+                "; ".join(found[:3]),
+                f"--dim {batch}=1",
+            )
+        )
+
+
+class _Importer:
+    """One import of one model at one batch size."""
+
+    def __init__(self, source: Source, specs: Sequence[InputSpec], batch: str, batch_size: int) -> None:
+        self.source = source
+        self.builder = Builder(fold=True, fold_limit_bytes=FOLD_LIMIT_BYTES)
+        self.attrs = {
+            "batch": batch,
+            "model_name": source.name,
+            "model_sha256": source.sha256,
+            "opsets": ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in sorted(source.opsets.items())),
+            "producer": source.producer,
+        }
+        self.inputs = [self.builder.input(spec.name, spec.type_at(batch_size)) for spec in specs]
+        self.values: dict[str, Value] = {value.name: value for value in self.inputs}
+        self._broken: list[Diagnostic] = []
+        self._unsupported: list[Diagnostic] = []
+        self._failed: set[str] = set()
+        self._not_made: dict[str, str] = {}
+        self._reserve_names()
+
+    def _reserve_names(self) -> None:
+        """Keep the builder's own numbered names clear of ONNX tensors that are named by numbers."""
+        for name in (*self.source.initializers, *self.source.sparse_initializers):
+            self.builder.fresh_name(name)
+        for _, node in self.source.nodes:
+            for name in filter(None, node.output):
+                self.builder.fresh_name(name)
+
+    def run(self) -> Graph:
+        """The finished graph. Raises with everything that was found wrong."""
+        for index, proto in self.source.nodes:
+            results = self._results(index, proto)
+            for position, name in enumerate(proto.output):
+                if name and position < len(results):
+                    self._enter(name, results[position])
+                elif name and results:
+                    self._not_made[name] = location(index, proto)
+        outputs = [self._operand(name) for name in self.source.outputs]
+        if self._broken or self._unsupported:
+            kind = ModelError if self._broken else UnsupportedError
+            raise kind(*self._broken, *self._unsupported)
+        named = self._named_outputs([value for value in outputs if value is not None])
+        graph = drop_dead(Graph(self.source.name, self.inputs, self.builder.ops, named, self.attrs))
+        _check_dtypes(graph)
+        return graph
+
+    def _enter(self, name: str, value: Value) -> None:
+        """``value`` is the ONNX tensor ``name``; a value that is several (Identity) keeps its first name."""
+        self.values[name] = value
+        if not value.origin:
+            value.name = value.origin = name
+
+    def _operand(self, name: str) -> Value | None:
+        """The value of an ONNX tensor; None where the node that makes it failed, which has been noted already."""
+        if name in self.values or name in self._failed:
+            return self.values.get(name)
+        try:
+            if name in self.source.initializers:
+                self._enter(name, self.builder.constant(self.source.reader.dense(self.source.initializers[name])))
+            elif name in self.source.sparse_initializers:
+                self._enter(name, self.builder.constant(self.source.reader.sparse(self.source.sparse_initializers[name])))
+            elif name in self._not_made:
+                title = f"output {name!r} of a node is used, but bitc does not compute it"
+                self._unsupported.append(Diagnostic("U003", title, self._not_made[name]))
+        except BitcError as error:
+            self._note(error)
+        if name not in self.values:
+            self._failed.add(name)
+        return self.values.get(name)
+
+    def _results(self, index: int, proto: onnx.NodeProto) -> Sequence[Value]:
+        """Import one node; on failure note why and give nothing, so that only the first node of a bad chain is blamed."""
+        opset = self.source.opset(proto.domain)
+        handler = find_handler(proto.domain, proto.op_type, opset)
+        operands = tuple(self._operand(name) if name else None for name in proto.input)
+        node = Node(proto, index, opset, operands, self.builder, self.source.reader)
+        known = all(operand is not None for operand, name in zip(operands, proto.input, strict=True) if name)
+        try:
+            if known:
+                return _apply(node, handler)
+            if handler is None:
+                self._unsupported.append(unknown_op(node).diagnostic)
+        except NodeProblem as problem:
+            (self._broken if problem.broken else self._unsupported).append(problem.diagnostic)
+        except BitcError as error:  # a tensor attribute that cannot be read
+            self._note(error)
+        except InferenceError as error:
+            title = "the operands of a node do not fit one another"
+            self._broken.append(Diagnostic("M007", title, f"{node.loc}: {node.here}", str(error)))
+        except (ValueError, ArithmeticError, IndexError, MemoryError) as error:  # NumPy, on constants of the file
+            title = "a node cannot be evaluated on its constants"
+            self._broken.append(Diagnostic("M007", title, f"{node.loc}: {node.here}", here=str(error)))
+        return ()
+
+    def _note(self, error: BitcError) -> None:
+        (self._unsupported if isinstance(error, UnsupportedError) else self._broken).extend(error.diagnostics)
+
+    def _named_outputs(self, values: Sequence[Value]) -> list[Value]:
+        """Give each output its ONNX name; a copy stands in for a value that already has a name others rely on."""
+        named: list[Value] = []
+        for name, value in zip(self.source.outputs, values, strict=True):
+            taken = value in named or value in self.inputs or value.constant is not None
+            if value.name != name and taken:
+                value = self.builder.add("nn.reshape", value, shape=value.shape)
+                value.origin = name
+            value.name = name
+            named.append(value)
+        return named
+
+
+def _apply(node: Node, handler: Handler | None) -> Sequence[Value]:
+    """The results of one node whose operands are known. What no handler takes may still fold if it is constant."""
+    try:
+        if handler is None:
+            raise unknown_op(node)
+        results = handler(node)
+        return (results,) if isinstance(results, Value) else tuple(results)
+    except NodeProblem as problem:
+        folded = None if problem.broken else fold_by_reference(node)
+        if folded is None:
+            raise
+        return folded
+
+
+def _check_dtypes(graph: Graph) -> None:
+    """Raise ``UnsupportedError`` for values computed at run time in a dtype bitc does not compute in."""
+    problems = []
+    for op in graph.ops:
+        for value in op.results:
+            assert isinstance(value.type, TensorType)
+            if value.constant is None and value.type.dtype not in INPUT_DTYPES:
+                rule = "values are " + ", ".join(sorted(INPUT_DTYPES))
+                hint = "convert the model to float32"
+                problems.append(Diagnostic("U004", "a value's element type is not supported", op.loc, rule, str(value.type), hint))
+    first_error(problems, UnsupportedError)
