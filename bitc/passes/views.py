@@ -19,12 +19,18 @@ class SinkViews(Pass):
         f(transpose(x, p), c)  -->  transpose(f(x, transpose(c, p^-1)), p)
         f(reshape(x), c)       -->  reshape(f(x, c'))     c a scalar, or the reshape only adds or drops unit axes
         pad(transpose(x, p))   -->  transpose(pad(x), p)
+
+    Runs to a fixed point. A reshape of a graph input stays: the caller's array is row-major, so viewing it costs nothing there.
     """
 
     name: ClassVar[str] = "sink-views"
 
     def run(self, graph: Graph) -> Graph:
-        return rewrite(graph, _rule, fold=True)
+        while True:
+            after = rewrite(graph, _rule, fold=True)
+            if [op.name for op in after.ops] == [op.name for op in graph.ops]:
+                return after
+            graph = after
 
 
 def _rule(op: Op, b: Builder) -> Value | None:
@@ -68,7 +74,7 @@ def _sink_transpose(op: Op, views: Sequence[Op], b: Builder) -> Value | None:
 
 def _sink_reshape(op: Op, views: Sequence[Op], b: Builder) -> Value | None:
     inner = views[0].operands[0].shape
-    if any(view.operands[0].shape != inner for view in views):
+    if any(view.operands[0].shape != inner or view.operands[0].producer is None for view in views):
         return None
     shape = op.results[0].shape
     operands = []
