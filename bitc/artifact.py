@@ -74,7 +74,11 @@ class Artifact:
         manifest = _manifest_of(folder)
         if manifest is None:
             hint = "give the folder that `bitc compile MODEL -o DIR` wrote"
-            raise OptionError(Diagnostic("O040", f"{folder} is not an artefact folder", here=f"no {MANIFEST} of bitc in it", hint=hint))
+            raise OptionError(
+                Diagnostic(
+                    "O040", f"{folder} is not an artefact folder", here=f"no {MANIFEST} of bitc in it", hint=hint
+                )
+            )
         return cls(folder, manifest["name"], manifest)
 
 
@@ -138,7 +142,9 @@ def _check_replaceable(out: Path) -> None:
         return
     what = "a folder with other files" if out.is_dir() else "a file"
     hint = "choose a folder that is new, empty or an older artefact"
-    raise OptionError(Diagnostic("O042", f"{out} would be overwritten", here=f"it is {what}, not an artefact of bitc", hint=hint))
+    raise OptionError(
+        Diagnostic("O042", f"{out} would be overwritten", here=f"it is {what}, not an artefact of bitc", hint=hint)
+    )
 
 
 def _manifest_of(folder: Path) -> dict[str, Any] | None:

@@ -85,7 +85,9 @@ class Session:
         wanted = self._positions(output_names)
         feeds = self._checked(input_feed)
         batch = self._batch(feeds)
-        results = [np.empty([batch if isinstance(d, str) else d for d in arg.shape], arg.dtype) for arg in self._outputs]
+        results = [
+            np.empty([batch if isinstance(d, str) else d for d in arg.shape], arg.dtype) for arg in self._outputs
+        ]
         if batch > 0:
             self._call(feeds, results, batch)
         return [results[position] for position in wanted]

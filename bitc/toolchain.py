@@ -92,7 +92,11 @@ def _missing(here: str) -> ToolchainError:
 
 
 def compile_shared(
-    c_file: Path, out: Path, target_cflags: Sequence[str] = (), extra: Sequence[str] = (), compiler: Compiler | None = None
+    c_file: Path,
+    out: Path,
+    target_cflags: Sequence[str] = (),
+    extra: Sequence[str] = (),
+    compiler: Compiler | None = None,
 ) -> Path:
     """Build ``c_file`` into the shared library ``out`` and return ``out``.
 

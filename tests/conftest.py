@@ -10,6 +10,8 @@ import pytest
 from bitc.errors import ToolchainError
 from bitc.toolchain import Compiler, find_compiler
 
+pytest_plugins = ["pytester"]
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

@@ -64,7 +64,9 @@ METADATA: dict[str, object] = {
         {"name": "y", "field": "y", "dtype": "float32", "shape": ["N"], "contract": {"exact": True, "ulp": 0}},
         {"name": "z", "field": "z", "dtype": "int32", "shape": ["N"], "contract": {"exact": True, "ulp": 0}},
     ],
-    "layers": [{"name": "sum", "form": "float", "kernel": "sum3", "input": [1, 3], "output": [1], "why": "input x is float32"}],
+    "layers": [
+        {"name": "sum", "form": "float", "kernel": "sum3", "input": [1, 3], "output": [1], "why": "input x is float32"}
+    ],
 }
 
 

@@ -72,6 +72,8 @@ def test_emit_is_checked() -> None:
         check_emit(["exe"])
 
 
-@pytest.mark.parametrize(("file", "name"), [("a.b.onnx", "a_b"), ("Ünet.onnx", "net"), ("….onnx", "net"), ("x__y.onnx", "x_y")])
+@pytest.mark.parametrize(
+    ("file", "name"), [("a.b.onnx", "a_b"), ("Ünet.onnx", "net"), ("….onnx", "net"), ("x__y.onnx", "x_y")]
+)
 def test_default_name_is_an_identifier(file: str, name: str) -> None:
     assert default_name(file) == name

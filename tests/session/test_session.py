@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -128,12 +129,12 @@ def test_load_takes_the_library_itself(tmp_path: Path, compiler: Compiler) -> No
 
 
 def test_load_refuses_what_is_not_a_network(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="holds no lib<name>.so"):
+    with pytest.raises(OptionError, match=r"holds no lib<name>\.so"):
         bitc.load(tmp_path)
-    with pytest.raises(OptionError, match="libnone.so does not exist"):
+    with pytest.raises(OptionError, match=r"libnone\.so does not exist"):
         bitc.load(tmp_path / "libnone.so")
     (tmp_path / "libbad.so").write_bytes(b"not an ELF file")
-    with pytest.raises(OptionError, match="header bad.h is not beside it"):
+    with pytest.raises(OptionError, match=r"header bad\.h is not beside it"):
         bitc.load(tmp_path / "libbad.so")
     (tmp_path / "bad.h").write_text(abi.HEADER)
     with pytest.raises(OptionError, match="is not a built network"):
@@ -141,8 +142,6 @@ def test_load_refuses_what_is_not_a_network(tmp_path: Path) -> None:
 
 
 def test_loading_a_network_does_not_import_the_compiler() -> None:
-    import subprocess
-
     code = "import bitc, sys; bitc.load; print(sorted(m for m in sys.modules if m in {'onnx', 'onnxruntime', 'typer', 'jinja2'}))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

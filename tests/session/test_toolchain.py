@@ -47,7 +47,8 @@ def test_a_failure_names_the_command_and_the_first_error(tmp_path: Path, compile
     with pytest.raises(ToolchainError) as caught:
         toolchain.compile_shared(source, tmp_path / "bad.so", ["-DX=1"])
     text = str(caught.value)
-    assert "-ffp-contract=off" in text and "-DX=1" in text
+    assert "-ffp-contract=off" in text
+    assert "-DX=1" in text
     assert "missing_name" in text
 
 

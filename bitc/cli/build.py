@@ -1,0 +1,125 @@
+"""``bitc compile``: a model in, an artefact folder out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from bitc.cli.console import out, progress
+from bitc.cli.options import (
+    DimOption,
+    ModelArgument,
+    PipelineOption,
+    SignZero,
+    SignZeroOption,
+    TargetOption,
+    ValuesOption,
+    compile_options,
+)
+
+if TYPE_CHECKING:
+    from bitc.artifact import Artifact
+
+
+def compile_command(
+    model: ModelArgument,
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="DIR", help="The artefact folder. (default: NAME-TARGET)", show_default=False
+        ),
+    ] = None,
+    target: TargetOption = "native",
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="P", help="Prefix of C names. (default: the file's name)", show_default=False),
+    ] = None,
+    dim: DimOption = None,
+    values: ValuesOption = None,
+    sign_zero: SignZeroOption = SignZero.EXACT,
+    emit: Annotated[str, typer.Option("--emit", metavar="LIST", help="Which of c, so, ir, pyext to write.")] = "c,so",
+    pipeline: PipelineOption = None,
+    print_ir_after: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--print-ir-after",
+            metavar="PASS",
+            help="Print the IR after this pass; * for all. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    dump_ir: Annotated[
+        Path | None, typer.Option("--dump-ir", metavar="DIR", help="Write the IR after each pass.", show_default=False)
+    ] = None,
+    time_passes: Annotated[bool, typer.Option("--time-passes", help="Show where the time goes.")] = False,
+) -> None:
+    """Compile an ONNX file to a folder with C, header, weights and a shared library."""
+    options = compile_options(dim, values, sign_zero, pipeline)
+    from bitc.compiler import compile
+    from bitc.passes.pipeline import Trace
+
+    started = time.perf_counter()
+    with progress() as step:
+        trace = Trace(print_after=tuple(print_ir_after or ()), show=_show_ir, dump_dir=dump_ir, progress=step)
+        artifact = compile(
+            model,
+            target=target,
+            out=directory,
+            name=name,
+            emit=[item.strip() for item in emit.split(",") if item.strip()],
+            trace=trace,
+            **options.as_arguments(),
+        )
+    print_summary(artifact, time.perf_counter() - started)
+    if time_passes:
+        out().print(_times(trace.seconds))
+
+
+def print_summary(artifact: Artifact, seconds: float) -> None:
+    """The short fixed summary that ends each compilation."""
+    manifest = artifact.manifest
+    layers = manifest["layers"]
+    lines = [
+        ("target", str(manifest["target"])),
+        ("layers", f"{len(layers)}: {_forms([layer.get('form', '?') for layer in layers])}"),
+        ("arena", f"{manifest['arena_bytes']:,} bytes"),
+        ("weights", f"{manifest['weight_bytes']:,} bytes"),
+    ]
+    if artifact.library.is_file():
+        lines.append(("code", _code_size(artifact)))
+    lines.append(("written", f"{artifact.directory} in {seconds:.1f} s"))
+    out().print(f"{artifact.name}", style="bold", markup=False)
+    for label, text in lines:
+        out().print(f"  {label:<8} {text}", markup=False)
+
+
+def _forms(forms: Sequence[str]) -> str:
+    """``2 binary, 1 float``: how many layers run in each form, in order of appearance."""
+    return ", ".join(f"{forms.count(form)} {form}" for form in dict.fromkeys(forms)) or "none"
+
+
+def _code_size(artifact: Artifact) -> str:
+    from bitc.toolchain import section_sizes
+
+    sizes = section_sizes(artifact.library)
+    return "unknown (pip install 'bitc[elf]')" if sizes is None else f"{sizes.text_bytes:,} bytes"
+
+
+def _show_ir(name: str, text: str) -> None:
+    sys.stdout.write(f"// ---- after {name}\n{text.rstrip()}\n\n")
+
+
+def _times(seconds: Sequence[tuple[str, float]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("step")
+    table.add_column("ms", justify="right")
+    for name, spent in seconds:
+        table.add_row(name, f"{1e3 * spent:.1f}")
+    table.add_row("total", f"{1e3 * sum(spent for _, spent in seconds):.1f}")
+    return table

@@ -1,0 +1,88 @@
+"""Options that several commands take, and the ``NAME=VALUE`` syntax of some."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from bitc.errors import Diagnostic, OptionError
+from bitc.promises import parse_values
+
+if TYPE_CHECKING:
+    from bitc.compiler import Options
+
+T = TypeVar("T")
+
+
+class SignZero(StrEnum):
+    """What Sign(0) may be taken for."""
+
+    EXACT = "exact"
+    PLUS = "plus"
+    MINUS = "minus"
+
+
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX file.", show_default=False)]
+TargetOption = Annotated[
+    str, typer.Option("--target", "-t", metavar="TARGET", help="The CPU to compile for; see `bitc targets`.")
+]
+DimOption = Annotated[
+    list[str] | None,
+    typer.Option("--dim", metavar="N=1", help="Bind a symbolic dimension. Repeatable.", show_default=False),
+]
+ValuesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--values",
+        metavar="X={-1,1}",
+        help="Promise that an input holds only these values: a set {-1,1} or integers {-128..127}. Repeatable.",
+        show_default=False,
+    ),
+]
+SignZeroOption = Annotated[
+    SignZero,
+    typer.Option("--sign-zero", help="Sign(0): as ONNX says, or declared never to matter and taken for +1 or -1."),
+]
+PipelineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pipeline", metavar="TEXT", help="Replace the passes: pass,pass{option=value},…", show_default=False
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, errors too.")]
+
+
+def pairs(option: str, items: Sequence[str] | None, convert: Callable[[str], T]) -> dict[str, T]:
+    """``["N=1"]`` as ``{"N": convert("1")}``. Raises :class:`OptionError` naming the item that is wrong."""
+    found: dict[str, T] = {}
+    for item in items or ():
+        name, equals, value = item.partition("=")
+        if not equals or not name.strip():
+            raise OptionError(Diagnostic("O080", f"cannot read {option} {item!r}", hint="write NAME=VALUE"))
+        if name.strip() in found:
+            raise OptionError(Diagnostic("O080", f"{option} is given twice for {name.strip()!r}"))
+        found[name.strip()] = convert(value.strip())
+    return found
+
+
+def dimension(text: str) -> int:
+    """A positive size. Raises :class:`OptionError`."""
+    if not text.isdecimal() or int(text) < 1:
+        raise OptionError(
+            Diagnostic("O081", f"a dimension cannot be {text!r}", hint="it takes a positive whole number")
+        )
+    return int(text)
+
+
+def compile_options(
+    dim: Sequence[str] | None, values: Sequence[str] | None, sign_zero: SignZero, pipeline: str | None = None
+) -> Options:
+    """The compiler's options from the command line's. Raises :class:`OptionError`."""
+    dims, promises = pairs("--dim", dim, dimension), pairs("--values", values, parse_values)
+    from bitc.compiler import Options
+
+    return Options(dims=dims, values=promises, sign_zero=str(sign_zero), pipeline=pipeline)
