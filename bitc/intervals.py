@@ -176,8 +176,10 @@ def _libm(op: Op, x: Interval) -> Interval:
 def _elementwise(op: Op, xs: list[Interval]) -> Interval:
     """All combinations of ends; where the op is not monotone between them, the widest it can be."""
     special = _SPECIAL.get(op.name)
-    if special is not None:
-        return special(op, xs)
+    return special(op, xs) if special is not None else _corners(op, xs)
+
+
+def _corners(op: Op, xs: list[Interval]) -> Interval:
     ends = [(x.lo,) if x.is_point else (x.lo, x.hi) for x in xs]
     corners = [np.asarray(evaluate_op(op, list(choice))) for choice in combinations(*ends)]
     lo, hi = corners[0], corners[0]
@@ -213,6 +215,14 @@ def _where(op: Op, xs: list[Interval]) -> Interval:
     return Interval(np.minimum(first, other_lo), np.maximum(second, other_hi))
 
 
+def _prelu(op: Op, xs: list[Interval]) -> Interval:
+    """A negative slope turns at 0, where the result is 0."""
+    ends = _corners(op, xs)
+    straddles = (xs[0].lo < 0) & (xs[0].hi > 0)
+    zero = ends.lo.dtype.type(0)
+    return Interval(np.where(straddles, np.minimum(ends.lo, zero), ends.lo), np.where(straddles, np.maximum(ends.hi, zero), ends.hi))
+
+
 def _divide(op: Op, xs: list[Interval]) -> Interval:
     divisor = xs[-1]
     straddles = (divisor.lo <= 0) & (divisor.hi >= 0) & (divisor.lo != divisor.hi)
@@ -227,6 +237,7 @@ _SPECIAL: dict[str, Callable[[Op, list[Interval]], Interval]] = {
     "nn.equal": _equal,
     "nn.xor": _xor,
     "nn.where": _where,
+    "nn.prelu": _prelu,
     "nn.div": _divide,
     "nn.reciprocal": _divide,
 }
