@@ -43,10 +43,20 @@ def _compare(*types: Type) -> TensorType:
     return TensorType(_same(*types).shape, DType.BOOL)
 
 
-def _unary(name: str, doc: str, function: Callable[[np.ndarray], np.ndarray], direction: int | None) -> None:
-    def infer(x: Type) -> TensorType:
-        return TensorType(as_tensor(x).shape, as_tensor(x).dtype)
+def _logical(*types: Type) -> TensorType:
+    result = _same(*types)
+    if result.dtype is not DType.BOOL:
+        raise InferenceError(f"needs bool, got {types[0]}")
+    return result
 
+
+def _unary(
+    name: str,
+    doc: str,
+    function: Callable[[np.ndarray], np.ndarray],
+    direction: int | None,
+    infer: Callable[..., TensorType] = _same,
+) -> None:
     def evaluate(x: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
             return np.asarray(function(x), dtype=x.dtype)
@@ -137,7 +147,7 @@ _unary("reciprocal", "y = 1 / x", lambda x: 1 / x, None)
 _unary("tanh", "y = hyperbolic tangent of x", np.tanh, 1)
 _unary("sigmoid", "y = 1 / (1 + e^-x)", _sigmoid, 1)
 _unary("erf", "y = error function of x", _erf, 1)
-_unary("not", "y = not x", np.logical_not, -1)
+_unary("not", "y = not x", np.logical_not, -1, _logical)
 
 _binary("add", "y = a + b", np.add, _always(1, 1))
 _binary("sub", "y = a - b", np.subtract, _always(1, -1))
@@ -151,9 +161,9 @@ _binary("greater_equal", "y = a >= b", np.greater_equal, _always(1, -1), _compar
 _binary("less", "y = a < b", np.less, _always(-1, 1), _compare)
 _binary("less_equal", "y = a <= b", np.less_equal, _always(-1, 1), _compare)
 _binary("equal", "y = a == b", np.equal, _unknown, _compare)
-_binary("and", "y = a and b", np.logical_and, _always(1, 1))
-_binary("or", "y = a or b", np.logical_or, _always(1, 1))
-_binary("xor", "y = a xor b", np.logical_xor, _unknown)
+_binary("and", "y = a and b", np.logical_and, _always(1, 1), _logical)
+_binary("or", "y = a or b", np.logical_or, _always(1, 1), _logical)
+_binary("xor", "y = a xor b", np.logical_xor, _unknown, _logical)
 
 
 @op("nn.where", elementwise=True)
@@ -192,7 +202,8 @@ class PRelu(OpDecl):
 
     @staticmethod
     def evaluate(x: np.ndarray, slope: np.ndarray) -> np.ndarray:
-        return np.where(x < 0, x * slope, x)
+        with np.errstate(all="ignore"):
+            return np.where(x < 0, x * slope, x)
 
     @staticmethod
     def monotone(index: int, constants: Constants) -> np.ndarray | None:
