@@ -121,17 +121,17 @@ class Builder:
         self.ops: list[Op] = []
         self._fold = fold
         self._fold_limit_bytes = fold_limit_bytes
-        self._names: set[str] = set()
+        self.names: set[str] = set()
         self._counter = 0
 
     def fresh_name(self, hint: str = "") -> str:
         """A value name not used yet: the hint itself, else the next number."""
-        if hint and hint not in self._names:
-            self._names.add(hint)
+        if hint and hint not in self.names:
+            self.names.add(hint)
             return hint
-        while (name := str(self._counter)) in self._names:
+        while (name := str(self._counter)) in self.names:
             self._counter += 1
-        self._names.add(name)
+        self.names.add(name)
         return name
 
     def input(self, name: str, type: Type) -> Value:
@@ -264,6 +264,9 @@ def rewrite(graph: Graph, rule: Rule, *, fold: bool = False) -> Graph:
                 new.origin = old.origin
             mapping[old] = new
     outputs = [mapping[value] for value in graph.outputs]
+    for old, new in zip(graph.outputs, outputs, strict=True):
+        if new.producer is not None and outputs.count(new) == 1 and old.name not in builder.names:
+            new.name = old.name  # a replaced output keeps its name: it is the network's interface
     return drop_dead(Graph(graph.name, graph.inputs, builder.ops, outputs, graph.attrs))
 
 

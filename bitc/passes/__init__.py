@@ -3,6 +3,7 @@
 from bitc.passes.assume import DropAssumptions, SignOfZero
 from bitc.passes.base import Pass
 from bitc.passes.canonicalise import Canonicalise
+from bitc.passes.contracts import StateContracts
 from bitc.passes.dense import DenseToConv
 from bitc.passes.padding import ExactPadding
 from bitc.passes.pads import AbsorbPads
@@ -27,6 +28,7 @@ def to_codes(sign_zero: str = "exact") -> tuple[Pass, ...]:
         SinkViews(),
         Canonicalise(),
         RecogniseCodes(),
+        StateContracts(),
         Thresholds(),
         AbsorbPads(),
         ExactPadding(),
@@ -45,6 +47,7 @@ KNOWN_PASSES: dict[str, type[Pass]] = {
         AbsorbPads,
         DenseToConv,
         RecogniseCodes,
+        StateContracts,
         Thresholds,
         ExactPadding,
         DropAssumptions,

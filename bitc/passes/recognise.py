@@ -41,21 +41,30 @@ class RecogniseCodes(Pass):
                                        %y = nn.mul (nn.cast %acc), s·a
 
     Side condition: x is proved to be a finite set of at most four evenly spaced values, and |w| is one value in each output
-    channel. If only w is so, the product becomes ``q.weight_conv`` (weights-only). What does not fit stays ``nn``.
+    channel. If only w is so, the product becomes ``q.weight_conv`` (weights-only). What does not fit stays ``nn``, and the graph's
+    attribute ``why_float`` says why: (ONNX node, reason, hint) for each.
     """
 
     name: ClassVar[str] = "recognise-codes"
 
     def run(self, graph: Graph) -> Graph:
         sets = ValueSets()
+        why: list[tuple[str, str, str]] = []
 
         def rule(op: Op, b: Builder) -> Value | None:
             if op.name not in ("nn.conv", "nn.matmul"):
                 return None
             found = recognise(op, sets)
-            return None if isinstance(found, Blocked) else _product_of_codes(op, found, b)
+            if isinstance(found, Blocked):
+                why.append((op.loc, found.reason, found.hint))
+                return None
+            if found.levels is None:
+                why.append((op.loc, found.why_float, "the weights alone run as bits"))
+            return _product_of_codes(op, found, b)
 
-        return rewrite(graph, rule)
+        after = rewrite(graph, rule)
+        after.attrs["why_float"] = tuple(why)
+        return after
 
 
 @dataclass(frozen=True, slots=True)

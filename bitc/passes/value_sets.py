@@ -289,7 +289,8 @@ def _cast_fact(op: Op, fact: Fact) -> Fact:
     return fact if isinstance(fact, Range) and to.is_float else None
 
 
-def _bounds(fact: Fact) -> tuple[float, float]:
+def bounds(fact: Fact) -> tuple[float, float]:
+    """The least and greatest value ``fact`` allows; infinite where unknown."""
     if isinstance(fact, Finite):
         return fact.values[0], fact.values[-1]
     if isinstance(fact, Integers):
@@ -299,7 +300,7 @@ def _bounds(fact: Fact) -> tuple[float, float]:
 
 def _named_fact(op: Op, facts: list[Fact]) -> Fact:
     """Rules for operands that are not small sets."""
-    lo, hi = _bounds(facts[0])
+    lo, hi = bounds(facts[0])
     match op.name:
         case "nn.sign":
             return Finite((-1.0, 0.0, 1.0))
@@ -318,7 +319,7 @@ def _named_fact(op: Op, facts: list[Fact]) -> Fact:
         case "nn.round" | "nn.floor" | "nn.ceil":
             return _whole_range(op, lo, hi)
         case "nn.min" | "nn.max":
-            other_lo, other_hi = _bounds(facts[1])
+            other_lo, other_hi = bounds(facts[1])
             pick = min if op.name == "nn.min" else max
             whole = _whole(facts[0]) and _whole(facts[1])
             return _narrowed(pick(lo, other_lo), pick(hi, other_hi), whole)
@@ -352,5 +353,5 @@ def _joined_sets(a: Fact, b: Fact) -> Fact:
     if isinstance(a, Finite) and isinstance(b, Finite):
         merged = tuple(sorted(set(a.values) | set(b.values)))
         return Finite(merged) if len(merged) <= MAX_FINITE else None
-    (lo_a, hi_a), (lo_b, hi_b) = _bounds(a), _bounds(b)
+    (lo_a, hi_a), (lo_b, hi_b) = bounds(a), bounds(b)
     return Range(min(lo_a, lo_b), max(hi_a, hi_b), _whole(a) and _whole(b))
