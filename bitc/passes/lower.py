@@ -1,0 +1,114 @@
+"""``lower``: the q graph as kernel calls on buffers, with weights, limits and tables in the order the target's kernels read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from bitc.errors import Diagnostic, UnsupportedError, first_error
+from bitc.ir import CodeType, Graph, Op, Value, drop_dead
+from bitc.ir.packing import WeightForm
+from bitc.ir.types import BufferType
+from bitc.passes import lower_codes, lower_moves, lower_numbers
+from bitc.passes.base import Pass
+from bitc.passes.lower_moves import as_shape
+from bitc.passes.lowering import KernelForms, Lowering, Refused, halo_needs, physical_shape, tensor_type
+
+_RULES: Mapping[str, Callable[[Op, Lowering], None]] = {
+    "q.conv": lower_codes.lower_product,
+    "q.matmul": lower_codes.lower_product,
+    "q.border": lower_codes.lower_border,
+    "q.threshold": lower_codes.lower_threshold,
+    "q.decode": lower_codes.lower_decode,
+    "q.max_pool": lower_codes.lower_code_pool,
+    "q.weight_conv": lower_numbers.lower_product,
+    "q.weight_matmul": lower_numbers.lower_product,
+    "nn.conv": lower_numbers.lower_product,
+    "nn.matmul": lower_numbers.lower_product,
+    "nn.max_pool": lower_numbers.lower_pool,
+    "nn.avg_pool": lower_numbers.lower_pool,
+    "nn.reduce_mean": lower_numbers.lower_reduce,
+    "nn.reduce_sum": lower_numbers.lower_reduce,
+    "nn.reduce_max": lower_numbers.lower_reduce,
+    "nn.reduce_min": lower_numbers.lower_reduce,
+    "nn.softmax": lower_numbers.lower_along_axis,
+    "nn.argmax": lower_numbers.lower_along_axis,
+    "nn.topk": lower_numbers.lower_along_axis,
+    "q.map": lower_numbers.lower_map,
+    "k.relayout": lower_moves.lower_relayout,
+    "nn.transpose": lower_moves.lower_transpose,
+    "nn.reshape": lower_moves.lower_reshape,
+    "nn.expand": lower_moves.lower_expand,
+    "nn.slice": lower_moves.lower_slice,
+    "nn.pad": lower_moves.lower_pad,
+    "nn.concat": lower_moves.lower_concat,
+    "nn.gather": lower_moves.lower_gather,
+}
+
+
+@dataclass(frozen=True)
+class Lower(Pass):
+    """Each op becomes the kernel that computes it; layouts must have been chosen (``layouts``), elementwise ops be maps (``fuse-maps``)::
+
+        %acc = q.conv %x, %w; %y = q.threshold %acc, %t   -->   %y = k.bconv_bits %x, %w', %limit, %flip
+        %acc = q.conv %x, %w; others read %acc            -->   %acc = k.bconv_acc %x, %w', %base
+
+    The options are what the target's kernels want: channels in a block of bit weights (their bytes gathered with ``byte_rows``), and
+    of float weights. Raises :class:`UnsupportedError` naming every op that has no kernel.
+    """
+
+    name: ClassVar[str] = "lower"
+    bit_block: int = 8
+    byte_rows: bool = False
+    float_block: int = 8
+
+    def run(self, graph: Graph) -> Graph:
+        forms = KernelForms(WeightForm(self.bit_block, self.byte_rows), self.float_block)
+        low = Lowering(graph, forms, needs=halo_needs(graph), users=graph.users())
+        inputs = [_lower_input(value, low) for value in graph.inputs]
+        problems: list[Diagnostic] = []
+        broken: set[Value] = set()
+        for op in graph.ops:
+            if any(operand in broken for operand in op.operands):
+                broken.update(op.results)
+                continue
+            try:
+                _lower_op(op, low)
+            except Refused as refused:
+                problems.append(refused.diagnostic(op))
+                broken.update(op.results)
+        first_error(problems, UnsupportedError)
+        outputs = [_lower_output(value, low) for value in graph.outputs]
+        return drop_dead(Graph(graph.name, inputs, low.builder.ops, outputs, graph.attrs))
+
+
+def _lower_op(op: Op, low: Lowering) -> None:
+    if op.name == "nn.constant" or (op.name == "q.encode" and op.operands[0].constant is not None):
+        return
+    rule = _RULES.get(op.name)
+    if rule is None:
+        raise Refused("U101", "has no kernel", "see the table of supported ops", ", ".join(str(r.type) for r in op.results))
+    rule(op, low)
+
+
+def _lower_input(value: Value, low: Lowering) -> Value:
+    type = tensor_type(value)
+    assert not isinstance(type, CodeType), "graph inputs are numbers"
+    made = low.builder.input(value.name, BufferType(type.shape, type.dtype))
+    viewed = made
+    if made.shape != physical_shape(type):
+        viewed = low.builder.add("k.view", made, shape=physical_shape(type))
+    low.put(value, viewed)
+    return made
+
+
+def _lower_output(value: Value, low: Lowering) -> Value:
+    """A dense buffer in ONNX's shape."""
+    type = tensor_type(value)
+    if isinstance(type, CodeType):
+        where = value.origin or value.name
+        raise UnsupportedError(Diagnostic("U102", f"output {where!r} is a tensor of packed codes", rule="outputs are numbers", here=str(type)))
+    if value.constant is not None:
+        return low.constant(value.constant)
+    return as_shape(low.dense(value, value.producer), type.shape, value.producer, low)

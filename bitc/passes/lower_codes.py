@@ -1,0 +1,245 @@
+"""Lowering of ops on codes: products become popcounts, thresholds on accumulators become limits on popcounts, the rest packs and unpacks.
+
+With activations of levels ``lo + step·index`` in thermometer planes p_i = ±1 and weights w = ±1 over n products a plane:
+
+    sum level·w  =  ((lo + hi)·sum w  +  step·sum_i dot(p_i, w)) / 2,      sum_i dot(p_i, w) = planes·n - 2·pop
+                 =  base - step·pop,                                       base = ((lo + hi)·sum w + step·planes·n) / 2
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bitc.ir import CodeType, DType, Graph, Op, TensorType, Value
+from bitc.ir.graph import Builder
+from bitc.ir.k import NO_HALO
+from bitc.ir.packing import pack_bits, pack_weights
+from bitc.passes.lowering import Lowering, Refused, tensor_type
+from bitc.passes.padding import code_constant
+
+NEVER = np.iinfo(np.int32).max
+EXACT_IN_FLOAT = 1 << 24
+
+
+def lower_product(op: Op, low: Lowering) -> None:
+    """``q.conv`` and ``q.matmul``: nothing yet where a threshold takes the only use of the accumulator, else ``k.bconv_acc``."""
+    if fused_threshold(op, low) is None:
+        _accumulate(op, op.result, None, low)
+
+
+def lower_border(op: Op, low: Lowering) -> None:
+    """``q.border``: part of the product it corrects."""
+    product = op.operands[0].producer
+    if product is None or product.name != "q.conv" or len(low.users[op.operands[0]]) != 1:
+        raise Refused("U111", "stands apart from its product", "border corrections follow the one product they correct")
+    if fused_threshold(product, low) is None:
+        _accumulate(product, op.result, op, low)
+
+
+def lower_threshold(op: Op, low: Lowering) -> None:
+    """``q.threshold``: the end of a product kernel, or ``k.pack`` of numbers."""
+    x = op.operands[0]
+    end = x.producer
+    border = end if end is not None and end.name == "q.border" else None
+    product = border.operands[0].producer if border is not None else end
+    if product is not None and product.name in ("q.conv", "q.matmul") and fused_threshold(product, low) is op:
+        _bits(product, border, op, low)
+    else:
+        _pack(op, low)
+
+
+def fused_threshold(product: Op, low: Lowering) -> Op | None:
+    """The ``q.threshold`` that alone reads the accumulator of ``product`` (after its border), if there is one."""
+    value = product.result
+    while value not in low.graph.outputs and len(low.users[value]) == 1:
+        (user,) = low.users[value]
+        if user.name == "q.threshold":
+            return user
+        if user.name != "q.border":
+            return None
+        value = user.result
+    return None
+
+
+def _signs(product: Op) -> np.ndarray:
+    """The weights as ±1 [M, C/group, KH, KW]; a matrix [K, M] as a 1x1 kernel."""
+    signs = code_constant(product.operands[1])
+    if not np.isin(signs, (-1, 1)).all():
+        raise Refused("U112", "has weights that are not ±1", "weights of products of codes are one bit", str(product.operands[1].type))
+    return signs if product.name == "q.conv" else signs.T.reshape(signs.shape[1], signs.shape[0], 1, 1)
+
+
+def _source(product: Op) -> CodeType:
+    source = product.operands[0].type
+    assert isinstance(source, CodeType)
+    if len(source.shape) not in (2, 4):
+        raise Refused("U110", f"reads codes of rank {len(source.shape)}", "codes are images [N,C,H,W] or rows [M,C]", str(source))
+    return source
+
+
+def base_table(product: Op, border: Op | None) -> np.ndarray:
+    """base[class, m], int64: the accumulator where no bit mismatches."""
+    levels, signs = _source(product).levels, _signs(product).astype(np.int64)
+    per_channel = signs.reshape(signs.shape[0], -1)
+    base = (levels.middle_twice * per_channel.sum(axis=1) + levels.step * levels.planes * per_channel.shape[1]) // 2
+    if border is None:
+        return base[np.newaxis]
+    table = border.operands[1].constant
+    assert table is not None
+    return np.asarray(base + table)
+
+
+def limits(base: np.ndarray, step: int, t: np.ndarray, descending: np.ndarray, most: int) -> np.ndarray:
+    """Limits [planes, classes, M] on popcounts (0..most) for thresholds t [M, planes] on ``base - step·pop``:
+
+        acc >= t  <=>  pop <= floor((base - t) / step)            the bit is (pop > limit)
+        acc <= t  <=>  pop >  ceil((base - t) / step) - 1         the bit is (pop > limit) flipped
+
+    The planes count passed thresholds, so they are taken from the easiest to the hardest.
+
+    >>> limits(np.array([[9]]), 2, np.array([[-1, 3]]), np.array([False]), 9).ravel().tolist()
+    [5, 3]
+    >>> limits(np.array([[9]]), 2, np.array([[-1, 3]]), np.array([True]), 9).ravel().tolist()
+    [2, 4]
+    """
+    edges = np.sort(t.astype(np.int64), axis=1)
+    edges = np.where(descending[:, np.newaxis], edges[:, ::-1], edges).T[:, np.newaxis, :]
+    distance = base[np.newaxis] - edges
+    found = np.where(descending, -(-distance // step) - 1, distance // step)
+    return np.asarray(np.clip(found, -1, most), dtype=np.int32)
+
+
+def _window(product: Op, low: Lowering) -> tuple[Value, dict[str, Any]]:
+    """The input buffer of ``product`` and the attributes of a ``k.bconv`` that reads it."""
+    source, signs = _source(product), _signs(product)
+    form = low.forms.bits
+    attrs: dict[str, Any] = {"channels": signs.shape[0], "block": form.block, "byte_rows": form.byte_rows}
+    if product.name == "q.matmul":
+        placed = low.use(product.operands[0])
+        if any(placed.halo):
+            raise AssertionError("rows of codes never have a halo")
+        one = (1, 1)
+        return placed.value, {**attrs, "taps": one, "strides": one, "dilations": one, "at": (0, 0), "size": (1, source.shape[0])}
+    pads, pad_level = product.attrs["pads"], product.attrs["pad_level"]
+    if any(pads) and not source.levels.contains(pad_level):
+        raise Refused("U113", f"pads with level {pad_level}", f"padding is one of the levels {source.levels}")
+    placed = low.padded(product.operands[0], pads, float(pad_level), product)
+    at = (placed.halo[0] - pads[0], placed.halo[1] - pads[1])
+    geometry = {"taps": signs.shape[2:], "strides": product.attrs["strides"], "dilations": product.attrs["dilations"]}
+    return placed.value, {**attrs, **geometry, "at": at, "size": product.result.shape[2:], "group": product.attrs["group"]}
+
+
+def _classes(border: Op | None) -> dict[str, Any]:
+    if border is None:
+        return {}
+    return {"row_class": border.attrs["row_class"], "col_class": border.attrs["col_class"]}
+
+
+def _weights(product: Op, low: Lowering) -> Value:
+    return low.constant(pack_weights(_signs(product), _source(product).levels.planes, low.forms.bits))
+
+
+def _whole_blocks(table: np.ndarray, block: int, absent: int) -> np.ndarray:
+    """``table`` [..., M] with ``absent`` up to a whole number of blocks, int32."""
+    widths = [(0, 0)] * (table.ndim - 1) + [(0, -table.shape[-1] % block)]
+    return np.pad(table, widths, constant_values=absent).astype(np.int32)
+
+
+def _accumulate(product: Op, result: Value, border: Op | None, low: Lowering) -> None:
+    x, attrs = _window(product, low)
+    base = _whole_blocks(base_table(product, border), low.forms.bits.block, 0)
+    operands = (x, _weights(product, low), low.constant(base))
+    made = low.add("k.bconv_acc", *operands, like=product, step=_source(product).levels.step, **attrs, **_classes(border))
+    low.put(result, made)
+
+
+def _bits(product: Op, border: Op | None, threshold: Op, low: Lowering) -> None:
+    x, attrs = _window(product, low)
+    source, (t, descending) = _source(product), threshold_tables(threshold)
+    most = source.levels.planes * _signs(product)[0].size
+    table = limits(base_table(product, border), source.levels.step, t, descending, most)
+    halo = low.halo(threshold.result)
+    operands = (x, _weights(product, low), low.constant(_whole_blocks(table, low.forms.bits.block, NEVER)))
+    flip = low.constant(pack_bits(descending))
+    made = low.add("k.bconv_bits", *operands, flip, like=product, halo=halo, **attrs, **_classes(border))
+    low.put(threshold.result, made, halo)
+
+
+def threshold_tables(threshold: Op) -> tuple[np.ndarray, np.ndarray]:
+    """Thresholds [C, planes] and descending [C] of a ``q.threshold``, one row for each channel."""
+    t, descending = threshold.operands[1].constant, threshold.operands[2].constant
+    assert t is not None and descending is not None, "thresholds are constants"
+    channels = threshold.result.shape[1] if len(threshold.result.shape) > 1 else 1
+    return np.broadcast_to(t, (channels, t.shape[1])), np.broadcast_to(descending, (channels,))
+
+
+def _pack(threshold: Op, low: Lowering) -> None:
+    x, (t, descending) = threshold.operands[0], threshold_tables(threshold)
+    placed = low.use(x)
+    source = placed.value
+    if tensor_type(x).dtype is DType.I32:  # type: ignore[union-attr]
+        source = _as_float(threshold, source, low)
+        t = _float_edges(t, descending)
+    edges = np.sort(t, axis=1)
+    edges = np.where(descending[:, np.newaxis], edges[:, ::-1], edges).T
+    halo = low.halo(threshold.result)
+    operands = (source, low.constant(np.ascontiguousarray(edges, np.float32)), low.constant(pack_bits(descending)))
+    low.put(threshold.result, low.add("k.pack", *operands, like=threshold, x_halo=placed.halo, halo=halo), halo)
+
+
+def _float_edges(t: np.ndarray, descending: np.ndarray) -> np.ndarray:
+    """Integer thresholds as floats that cut exact integers below 2^24 at the same place."""
+    clipped = np.clip(t.astype(np.int64), -EXACT_IN_FLOAT, EXACT_IN_FLOAT)
+    return np.asarray(clipped, dtype=np.float32)
+
+
+def _as_float(threshold: Op, source: Value, low: Lowering) -> Value:
+    """An int32 accumulator as float32, exact: its range is known from the product that made it."""
+    end = threshold.operands[0].producer
+    border = end if end is not None and end.name == "q.border" else None
+    product = border.operands[0].producer if border is not None else end
+    if product is None or product.name not in ("q.conv", "q.matmul"):
+        raise Refused("U114", "takes integers of unknown range", "integer thresholds follow a product of codes", str(threshold.operands[0].type))
+    step, base = _source(product).levels.step, base_table(product, border)
+    most = np.abs(base).max() + step * _source(product).levels.planes * _signs(product)[0].size
+    if most >= EXACT_IN_FLOAT:
+        raise Refused("U115", "is read by others and too large", "accumulators that are read more than once stay below 2^24", f"{most}")
+    b = Builder()
+    x = b.input("acc", TensorType(source.shape, DType.I32))
+    body = Graph("body", [x], b.ops, [b.add("nn.cast", x, to=DType.F32)])
+    return low.add("k.map", source, like=threshold, body=body, x_halos=(NO_HALO,), halos=(NO_HALO,))
+
+
+def lower_decode(op: Op, low: Lowering) -> None:
+    """``q.decode``: each level's value, as float32 computes it, from a table."""
+    x = op.operands[0]
+    source = x.type
+    assert isinstance(source, CodeType)
+    values = source.levels.values().astype(np.float32) * np.float32(source.scale)
+    placed = low.use(x)
+    halo = low.halo(op.result)
+    attrs = {"values": tuple(map(float, values)), "channels": source.shape[1], "x_halo": placed.halo, "halo": halo}
+    low.put(op.result, low.add("k.unpack", placed.value, like=op, **attrs), halo)
+
+
+def lower_code_pool(op: Op, low: Lowering) -> None:
+    """``q.max_pool``: AND (or OR) of words."""
+    minimum = op.operands[1].constant
+    assert minimum is not None
+    placed, pads = low.use(op.operands[0]), op.attrs["pads"]
+    halo = low.halo(op.result)
+    attrs = {"taps": op.attrs["kernel"], "strides": op.attrs["strides"], "dilations": op.attrs["dilations"]}
+    made = low.add(
+        "k.bpool_max",
+        placed.value,
+        low.constant(pack_bits(minimum)),
+        like=op,
+        at=(-pads[0], -pads[1]),
+        size=op.result.shape[2:],
+        x_halo=placed.halo,
+        halo=halo,
+        **attrs,
+    )
+    low.put(op.result, made, halo)
