@@ -1,0 +1,49 @@
+"""Compile a network for a target and load it; ``avx512`` is emulated with SIMDe where the CPU lacks it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bitc
+from bitc.codegen.targets import supported_here, target
+from bitc.session import Session
+from bitc.toolchain import find_compiler
+from tests.runtime import harness
+
+TARGETS = ("portable", "avx2", "avx512")
+
+
+def build(model: str | Path, target_name: str, folder: Path, **options: Any) -> Session:
+    """The network as a session. Skips where the target can be neither run nor emulated, saying why."""
+    if supported_here(target(target_name)):
+        return bitc.compile(model, target=target_name, out=folder / target_name, **options).session()
+    reason = harness.why_not(target_name)
+    if reason is not None:
+        pytest.skip(reason)
+    artifact = bitc.compile(model, target=target_name, out=folder / target_name, emit=("c",), **options)
+    # SIMDe's intrinsics are plain C: no -m flags, or the compiler's own vector types would be in the way
+    command = [find_compiler().path, "-std=c99", "-O1", "-w", "-ffp-contract=off", f"-I{harness.EMULATION}"]
+    command += ["-fPIC", "-shared", "-o", str(artifact.library), str(artifact.source), "-lm"]
+    subprocess.run(command, check=True)
+    return artifact.session()
+
+
+def outputs(session: Session, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """All outputs for all samples; a session with a fixed batch is run sample by sample."""
+    free = not isinstance(session.get_inputs()[0].shape[0], int)
+    if free:
+        return session.run(None, dict(inputs))
+    count = len(next(iter(inputs.values())))
+    rows = [session.run(None, {name: array[i : i + 1] for name, array in inputs.items()}) for i in range(count)]
+    return [np.concatenate(column) for column in zip(*rows, strict=True)]
+
+
+def right_answers(logits: np.ndarray, labels: Sequence[int] | np.ndarray) -> int:
+    """How many rows have their largest score at the label."""
+    return int((logits.reshape(len(labels), -1).argmax(axis=1) == np.asarray(labels)).sum())
