@@ -5,7 +5,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CC_FOUND := $(shell command -v $(firstword $(CC)) || command -v gcc || command -v clang)
+COMPILERS := $(firstword $(CC)) gcc clang $(addprefix clang-,21 20 19 18 17 16 15 14)
+CC_FOUND := $(shell for name in $(COMPILERS); do command -v $$name && break; done)
 
 .PHONY: demo test lint clean compiler
 
@@ -24,12 +25,12 @@ compiler:
 # A stamp for what is installed, older than pyproject.toml when it is stale.
 $(VENV)/.base: pyproject.toml | $(BIN)/python
 	@echo "installing bitc into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[elf]"
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -e ".[elf]"
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	@echo "installing bitc and its test tools into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -e ".[test]"
 	@touch $@ $(VENV)/.base
 
 $(BIN)/python:
