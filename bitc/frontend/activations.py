@@ -19,7 +19,7 @@ def prelu(n: Node) -> Value:
     """y = x where x >= 0, else slope * x; the slope broadcasts to x, never the other way"""
     y = n.emit("nn.prelu", n.x(0), n.x(1))
     if y.shape != n.x(0).shape:
-        n.broken("the slope of PRelu broadcasts to the shape of its input")
+        raise n.broken("the slope of PRelu broadcasts to the shape of its input")
     return y
 
 
@@ -53,7 +53,7 @@ def hard_sigmoid(n: Node) -> Value:
 @handles("HardSwish", since=14)
 def hard_swish(n: Node) -> Value:
     """y = x * max(0, min(1, x / 6 + 0.5))"""
-    return n.emit("nn.mul", n.x(), _hard_sigmoid(n, n.x(), np.float32(1 / 6), 0.5))
+    return n.emit("nn.mul", n.x(), _hard_sigmoid(n, n.x(), 1 / 6, 0.5))
 
 
 def _hard_sigmoid(n: Node, x: Value, alpha: float, beta: float) -> Value:
@@ -120,7 +120,9 @@ def dropout(n: Node) -> Value:
     """y = x: bitc compiles networks for inference"""
     training = n.maybe_array(2, "training_mode") if n.opset >= 12 else None
     if training is not None and bool(training.any()):
-        n.refuse("Dropout runs in inference mode", "training_mode is true", "export the network after model.eval()")
+        raise n.unsupported(
+            "Dropout runs in inference mode", "training_mode is true", "export the network after model.eval()"
+        )
     return n.x()
 
 

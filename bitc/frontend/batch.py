@@ -24,7 +24,11 @@ def dependences(one: Graph, two: Graph) -> list[str]:
         return ["a batch of two gives other operations than one image"]
     if [op.loc for op in one.ops] != [op.loc for op in two.ops]:
         return ["a batch of two gives operations in another order than one image"]
-    found = [f"input {a.name!r} has no free leading dimension" for a, b in zip(one.inputs, two.inputs, strict=True) if not _doubles(a, b)]
+    found = [
+        f"input {a.name!r} has no free leading dimension"
+        for a, b in zip(one.inputs, two.inputs, strict=True)
+        if not _doubles(a, b)
+    ]
     for a, b in zip(one.ops, two.ops, strict=True):
         reason = _constant_reason(a, b) if a.name == "nn.constant" else _reason(a, b)
         if reason:
@@ -41,7 +45,11 @@ def _constant_reason(a: Op, b: Op) -> str:
     x, y = a.attrs["value"], b.attrs["value"]
     if x.shape != y.shape and not _doubles(a.result, b.result):
         return "a constant's shape depends on the batch in another way than along its leading axis"
-    return "" if np.array_equal(np.broadcast_to(x, y.shape), y, equal_nan=x.dtype.kind == "f") else "a constant depends on the batch"
+    return (
+        ""
+        if np.array_equal(np.broadcast_to(x, y.shape), y, equal_nan=x.dtype.kind == "f")
+        else "a constant depends on the batch"
+    )
 
 
 def _reason(a: Op, b: Op) -> str:
@@ -63,7 +71,9 @@ def _reason(a: Op, b: Op) -> str:
 def _same_attrs(a: Op, b: Op) -> bool:
     """Equal attributes, except that a shape may double in its first entry."""
     free = _SHAPE_ATTRS.get(a.name, ())
-    return all(_doubled(a.attrs[key], b.attrs[key]) if key in free else _equal(a.attrs[key], b.attrs[key]) for key in a.attrs)
+    return all(
+        _doubled(a.attrs[key], b.attrs[key]) if key in free else _equal(a.attrs[key], b.attrs[key]) for key in a.attrs
+    )
 
 
 def _equal(x: Any, y: Any) -> bool:

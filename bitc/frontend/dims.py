@@ -43,11 +43,15 @@ def bind_inputs(inputs: Sequence[onnx.ValueInfoProto], dims: Mapping[str, int]) 
     for name, size in dims.items():
         if name not in names:
             known = ", ".join(sorted(names)) or "none"
-            problems.append(Diagnostic("O002", f"the model has no dimension {name!r}", here=f"symbolic dimensions: {known}"))
+            problems.append(
+                Diagnostic("O002", f"the model has no dimension {name!r}", here=f"symbolic dimensions: {known}")
+            )
         elif size < 1:
             problems.append(Diagnostic("O003", f"dimension {name!r} must be positive", here=str(size)))
     first_error(problems, OptionError)
-    bound = [InputSpec(s.name, s.dtype, tuple(dims.get(d, d) if isinstance(d, str) else d for d in s.dims)) for s in raw]
+    bound = [
+        InputSpec(s.name, s.dtype, tuple(dims.get(d, d) if isinstance(d, str) else d for d in s.dims)) for s in raw
+    ]
     batch = _free_batch(bound)
     return tuple(bound), batch
 
@@ -81,12 +85,16 @@ def _dtype(value: onnx.ValueInfoProto) -> DType:
     data_type = value.type.tensor_type.elem_type
     dtype = ir_dtype(data_type)
     if dtype is None and (data_type == 0 or dtype_name(data_type).startswith("number")):
-        raise ModelError(Diagnostic("M006", "a graph input has an unknown element type", where, here=dtype_name(data_type)))
+        raise ModelError(
+            Diagnostic("M006", "a graph input has an unknown element type", where, here=dtype_name(data_type))
+        )
     if dtype not in INPUT_DTYPES:
         rule = "inputs are " + ", ".join(sorted(INPUT_DTYPES))
         hint = "convert the model to float32" if dtype else ""
         here = dtype_name(data_type)
-        raise UnsupportedError(Diagnostic("U004", "a graph input's element type is not supported", where, rule, here, hint))
+        raise UnsupportedError(
+            Diagnostic("U004", "a graph input's element type is not supported", where, rule, here, hint)
+        )
     return dtype
 
 

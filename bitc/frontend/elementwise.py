@@ -61,7 +61,7 @@ def variadic(n: Node) -> Value:
     """y = f(f(a, b), c) ...; onnxruntime's Mean multiplies the sum by the float32 nearest to 1/n"""
     operands = [n.x(i) for i in range(len(n.inputs))]
     if not operands:
-        n.broken(f"{n.op_type} needs at least one input")
+        raise n.broken(f"{n.op_type} needs at least one input")
     y = reduce(lambda a, b: n.emit(_VARIADIC[n.op_type], a, b), operands)
     if n.op_type == "Mean" and len(operands) > 1:
         y = n.emit("nn.mul", y, n.scalar(np.float32(1) / np.float32(len(operands)), y))
@@ -93,7 +93,7 @@ def cast(n: Node) -> Value:
     number = n.integer("to", 0)
     to = ir_dtype(number)
     if to is None:
-        n.refuse("Cast goes to " + ", ".join(DType), f"to {dtype_name(number)}", code="U004")
+        raise n.unsupported("Cast goes to " + ", ".join(DType), f"to {dtype_name(number)}", code="U004")
     return cast_to(n, n.x(), to)
 
 
@@ -113,7 +113,7 @@ def modulo(n: Node) -> Value:
     """y = a - b * floor(a / b) for integers (the sign of b), or with ``fmod`` a - b * trunc(a / b) (the sign of a)"""
     a, b = n.x(0), n.x(1)
     if dtype_of(a).is_float:
-        n.refuse("Mod takes integers", "the operands are floats")
+        raise n.unsupported("Mod takes integers", "the operands are floats")
     quotient = n.emit("nn.div", a, b)
     rest = n.emit("nn.sub", a, n.emit("nn.mul", quotient, b))
     if n.integer("fmod", 0) or dtype_of(a).numpy.kind == "u":
@@ -121,5 +121,3 @@ def modulo(n: Node) -> Value:
     zero = n.scalar(0, a)
     opposed = n.emit("nn.less", n.emit("nn.mul", n.emit("nn.sign", rest), n.emit("nn.sign", b)), zero)
     return n.emit("nn.where", opposed, n.emit("nn.add", rest, b), rest)
-
-

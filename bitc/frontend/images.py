@@ -26,11 +26,11 @@ def average_pool(n: Node) -> Value:
 def _pool(n: Node, op_name: str, extra: dict[str, bool]) -> Value:
     x, kernel = n.x(), n.integers("kernel_shape")
     if kernel is None or len(x.shape) < 3:
-        n.broken(f"{n.op_type} takes an image [N, C, spatial...] and needs kernel_shape")
+        raise n.broken(f"{n.op_type} takes an image [N, C, spatial...] and needs kernel_shape")
     strides, dilations, pads = windows(n, x.shape[2:], kernel)
     rank = len(kernel)
     if any(pad >= k for pad, k in zip(pads, [*kernel, *kernel], strict=True)):
-        n.broken("padding is smaller than the kernel", f"pads {pads}, kernel {kernel}")
+        raise n.broken("padding is smaller than the kernel", f"pads {pads}, kernel {kernel}")
     ceil = bool(n.integer("ceil_mode", 0))
 
     def on_image(image: Value, lift: Sequence[int]) -> Value:
@@ -54,7 +54,7 @@ def global_pool(n: Node) -> Value:
     """y = mean or maximum over all spatial axes, which stay with size 1"""
     x = n.x()
     if len(x.shape) < 3:
-        n.broken(f"{n.op_type} takes an image [N, C, spatial...]")
+        raise n.broken(f"{n.op_type} takes an image [N, C, spatial...]")
     op_name = "nn.reduce_mean" if n.op_type == "GlobalAveragePool" else "nn.reduce_max"
     return n.emit(op_name, x, axes=tuple(range(2, len(x.shape))), keepdims=True)
 
@@ -65,7 +65,7 @@ def depth_to_space(n: Node) -> Value:
     x, block = n.x(), n.integer("blocksize", 0)
     batch, channels, height, width = _image4(n, x)
     if block < 1 or channels % (block * block):
-        n.broken("the channels divide by the square of the block", f"{channels} channels, block {block}")
+        raise n.broken("the channels divide by the square of the block", f"{channels} channels, block {block}")
     rest = channels // (block * block)
     if n.text("mode", "DCR") == "DCR":
         split, perm = (batch, block, block, rest, height, width), (0, 3, 4, 1, 5, 2)
@@ -81,7 +81,7 @@ def space_to_depth(n: Node) -> Value:
     x, block = n.x(), n.integer("blocksize", 0)
     batch, channels, height, width = _image4(n, x)
     if block < 1 or height % block or width % block:
-        n.broken("height and width divide by the block", f"{height} x {width}, block {block}")
+        raise n.broken("height and width divide by the block", f"{height} x {width}, block {block}")
     split = (batch, channels, height // block, block, width // block, block)
     moved = n.emit("nn.transpose", n.emit("nn.reshape", x, shape=split), perm=(0, 3, 5, 1, 2, 4))
     return n.emit("nn.reshape", moved, shape=(batch, channels * block * block, height // block, width // block))
@@ -89,7 +89,7 @@ def space_to_depth(n: Node) -> Value:
 
 def _image4(n: Node, x: Value) -> tuple[int, int, int, int]:
     if len(x.shape) != 4:
-        n.broken(f"{n.op_type} takes an image [N, C, H, W]")
+        raise n.broken(f"{n.op_type} takes an image [N, C, H, W]")
     batch, channels, height, width = x.shape
     return batch, channels, height, width
 
@@ -99,7 +99,7 @@ def upsample(n: Node) -> Value:
     """Nearest-neighbour enlargement by ``scales``, source index floor(i / scale)"""
     scales = n.numbers("scales") if n.opset < 9 else [float(v) for v in n.array(1, "scales").reshape(-1)]
     if scales is None or n.text("mode", "nearest") != "nearest":
-        n.refuse("Upsample has constant scales and mode nearest")
+        raise n.unsupported("Upsample has constant scales and mode nearest")
     sizes = [int(np.floor(size * scale)) for size, scale in zip(n.x().shape, scales, strict=True)]
     return _nearest(n, sizes, scales, "asymmetric", "floor")
 
@@ -109,9 +109,9 @@ def resize(n: Node) -> Value:
     """Nearest-neighbour resizing by constant scales or sizes: a gather along each axis that changes"""
     x = n.x()
     if n.text("mode", "nearest") != "nearest":
-        n.refuse("Resize has mode nearest", n.text("mode", ""))
+        raise n.unsupported("Resize has mode nearest", n.text("mode", ""))
     if n.has("axes") or n.text("keep_aspect_ratio_policy", "stretch") != "stretch":
-        n.refuse("Resize lists all axes and stretches them")
+        raise n.unsupported("Resize lists all axes and stretches them")
     at = 1 if n.opset == 10 else 2
     scales = n.maybe_array(at, "scales")
     if scales is not None and scales.size:
@@ -148,18 +148,21 @@ def _source_positions(n: Node, at: np.ndarray, old: int, new: int, scale: np.flo
         case "align_corners":
             return at * np.float32(old - 1) / np.float32(new - 1) if new > 1 else np.zeros_like(at)
         case other:
-            n.refuse("coordinate_transformation_mode is asymmetric, half_pixel, pytorch_half_pixel or align_corners", other)
+            raise n.unsupported(
+                "coordinate_transformation_mode is asymmetric, half_pixel, pytorch_half_pixel or align_corners", other
+            )
 
 
 def _round_positions(n: Node, positions: np.ndarray, rounding: str) -> np.ndarray:
     match rounding:
         case "floor":
-            return np.floor(positions)
+            rounded = np.floor(positions)
         case "ceil":
-            return np.ceil(positions)
+            rounded = np.ceil(positions)
         case "round_prefer_floor":
-            return np.ceil(positions - np.float32(0.5))
+            rounded = np.ceil(positions - np.float32(0.5))
         case "round_prefer_ceil":
-            return np.floor(positions + np.float32(0.5))
+            rounded = np.floor(positions + np.float32(0.5))
         case other:
-            n.broken("nearest_mode is floor, ceil, round_prefer_floor or round_prefer_ceil", other)
+            raise n.broken("nearest_mode is floor, ceil, round_prefer_floor or round_prefer_ceil", other)
+    return np.asarray(rounded)

@@ -84,7 +84,9 @@ class _Importer:
             "batch": batch,
             "model_name": source.name,
             "model_sha256": source.sha256,
-            "opsets": ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in sorted(source.opsets.items())),
+            "opsets": ", ".join(
+                f"{domain or 'ai.onnx'} {version}" for domain, version in sorted(source.opsets.items())
+            ),
             "producer": source.producer,
         }
         self.inputs = [self.builder.input(spec.name, spec.type_at(batch_size)) for spec in specs]
@@ -135,7 +137,9 @@ class _Importer:
             if name in self.source.initializers:
                 self._enter(name, self.builder.constant(self.source.reader.dense(self.source.initializers[name])))
             elif name in self.source.sparse_initializers:
-                self._enter(name, self.builder.constant(self.source.reader.sparse(self.source.sparse_initializers[name])))
+                self._enter(
+                    name, self.builder.constant(self.source.reader.sparse(self.source.sparse_initializers[name]))
+                )
             elif name in self._not_made:
                 title = f"output {name!r} of a node is used, but bitc does not compute it"
                 self._unsupported.append(Diagnostic("U003", title, self._not_made[name]))
@@ -163,10 +167,10 @@ class _Importer:
             self._note(error)
         except InferenceError as error:
             title = "the operands of a node do not fit one another"
-            self._broken.append(Diagnostic("M007", title, f"{node.loc}: {node.here}", str(error)))
+            self._broken.append(Diagnostic("M007", title, node.where, str(error)))
         except (ValueError, ArithmeticError, IndexError, MemoryError) as error:  # NumPy, on constants of the file
             title = "a node cannot be evaluated on its constants"
-            self._broken.append(Diagnostic("M007", title, f"{node.loc}: {node.here}", here=str(error)))
+            self._broken.append(Diagnostic("M007", title, node.where, here=str(error)))
         return ()
 
     def _note(self, error: BitcError) -> None:
@@ -178,7 +182,7 @@ class _Importer:
         for name, value in zip(self.source.outputs, values, strict=True):
             taken = value in named or value in self.inputs or value.constant is not None
             if value.name != name and taken:
-                value = self.builder.add("nn.reshape", value, shape=value.shape)
+                value = self.builder.add("nn.reshape", value, loc=f"output {name!r}", shape=value.shape)
                 value.origin = name
             value.name = name
             named.append(value)
@@ -208,5 +212,7 @@ def _check_dtypes(graph: Graph) -> None:
             if value.constant is None and value.type.dtype not in INPUT_DTYPES:
                 rule = "values are " + ", ".join(sorted(INPUT_DTYPES))
                 hint = "convert the model to float32"
-                problems.append(Diagnostic("U004", "a value's element type is not supported", op.loc, rule, str(value.type), hint))
+                problems.append(
+                    Diagnostic("U004", "a value's element type is not supported", op.loc, rule, str(value.type), hint)
+                )
     first_error(problems, UnsupportedError)

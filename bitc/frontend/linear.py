@@ -14,11 +14,11 @@ def conv(n: Node) -> Value:
     x, w = n.x(0), n.x(1)
     rank = len(x.shape) - 2
     if rank < 1 or len(w.shape) != rank + 2:
-        n.broken("Conv takes an image [N, C, spatial...] and weights [M, C/group, kernel...] of the same rank")
+        raise n.broken("Conv takes an image [N, C, spatial...] and weights [M, C/group, kernel...] of the same rank")
     kernel = w.shape[2:]
     declared = n.integers("kernel_shape")
     if declared is not None and tuple(declared) != kernel:
-        n.broken("kernel_shape agrees with the weights", f"{declared}, weights {list(w.shape)}")
+        raise n.broken("kernel_shape agrees with the weights", f"{declared}, weights {list(w.shape)}")
     strides, dilations, pads = windows(n, x.shape[2:], kernel)
     group = n.integer("group", 1)
 
@@ -35,7 +35,7 @@ def conv(n: Node) -> Value:
     if bias is None:
         return y
     if bias.shape != (w.shape[0],):
-        n.broken("the bias of Conv has one number for each output channel", f"bias {bias.type}, weights {w.type}")
+        raise n.broken("the bias of Conv has one number for each output channel", f"bias {bias.type}, weights {w.type}")
     return n.emit("nn.add", y, n.emit("nn.reshape", bias, shape=(1, w.shape[0], *([1] * rank))))
 
 
@@ -50,20 +50,20 @@ def lifted(n: Node, x: Value, on_image: Callable[[Value, Sequence[int]], Value])
     return n.emit("nn.reshape", y, shape=(*y.shape[:2], y.shape[3]))
 
 
-def windows(
-    n: Node, sizes: Sequence[int], kernel: Sequence[int]
-) -> tuple[list[int], list[int], list[int]]:
+def windows(n: Node, sizes: Sequence[int], kernel: Sequence[int]) -> tuple[list[int], list[int], list[int]]:
     """Strides, dilations and pads (begins, then ends) of a windowed op over ``sizes``, with ``auto_pad`` worked out."""
     rank = len(sizes)
     strides = n.integers("strides") or [1] * rank
     dilations = n.integers("dilations") or [1] * rank
     pads = n.integers("pads") or [0] * (2 * rank)
     if len(kernel) != rank or len(strides) != rank or len(dilations) != rank or len(pads) != 2 * rank:
-        n.broken("kernel_shape, strides and dilations have one entry for each spatial axis, pads two", f"{rank} spatial axes")
+        raise n.broken(
+            "kernel_shape, strides and dilations have one entry for each spatial axis, pads two", f"{rank} spatial axes"
+        )
     if min(*strides, *dilations, *kernel) < 1:
-        n.broken("kernel_shape, strides and dilations are positive", f"{list(kernel)}, {strides}, {dilations}")
+        raise n.broken("kernel_shape, strides and dilations are positive", f"{list(kernel)}, {strides}, {dilations}")
     if min(pads) < 0:
-        n.refuse("pads are not negative", str(pads))
+        raise n.unsupported("pads are not negative", str(pads))
     match n.text("auto_pad", "NOTSET"):
         case "NOTSET" | "":
             return strides, dilations, pads
@@ -78,7 +78,7 @@ def windows(
             large = [total - total // 2 for total in totals]
             return strides, dilations, small + large if mode == "SAME_UPPER" else large + small
         case other:
-            n.broken("auto_pad is NOTSET, VALID, SAME_UPPER or SAME_LOWER", other)
+            raise n.broken("auto_pad is NOTSET, VALID, SAME_UPPER or SAME_LOWER", other)
 
 
 @handles("Gemm")
@@ -86,7 +86,7 @@ def gemm(n: Node) -> Value:
     """y = alpha * A' B' + beta * C, where ' is an optional transpose"""
     a, b, c = n.x(0), n.x(1), n.maybe(2)
     if len(a.shape) != 2 or len(b.shape) != 2:
-        n.broken("Gemm takes two matrices")
+        raise n.broken("Gemm takes two matrices")
     if n.integer("transA", 0):
         a = n.emit("nn.transpose", a, perm=(1, 0))
     if n.integer("transB", 0):
@@ -97,7 +97,7 @@ def gemm(n: Node) -> Value:
         return y
     total = n.emit("nn.add", y, _scaled(n, c, beta))
     if total.shape != y.shape:
-        n.broken("C of Gemm broadcasts to the product's shape", f"C {c.type}, product {y.type}")
+        raise n.broken("C of Gemm broadcasts to the product's shape", f"C {c.type}, product {y.type}")
     return total
 
 
@@ -110,7 +110,7 @@ def matmul(n: Node) -> Value:
     """y = A B as NumPy's matmul: a vector on either side counts as a row or column, which is then taken away"""
     a, b = n.x(0), n.x(1)
     if not a.shape or not b.shape:
-        n.broken("MatMul takes no scalars")
+        raise n.broken("MatMul takes no scalars")
     vector_a, vector_b = len(a.shape) == 1, len(b.shape) == 1
     if vector_a:
         a = n.emit("nn.reshape", a, shape=(1, *a.shape))

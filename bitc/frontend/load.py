@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError, EncodeError
+from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]  # ships no types
 
 from bitc.errors import Diagnostic, ModelError, OptionError, UnsupportedError, first_error
 from bitc.frontend.node import canonical_domain, location
@@ -106,7 +106,9 @@ def _parse(data: bytes, name: str) -> onnx.ModelProto:
     except (DecodeError, ValueError, RuntimeError):
         raise ModelError(Diagnostic("M001", "this is not an ONNX file, or it is cut short", where)) from None
     if not proto.HasField("graph"):
-        raise ModelError(Diagnostic("M001", "the file holds no ONNX graph", where, hint="export the network as ONNX again"))
+        raise ModelError(
+            Diagnostic("M001", "the file holds no ONNX graph", where, hint="export the network as ONNX again")
+        )
     if not proto.graph.output:
         raise ModelError(Diagnostic("M001", "the graph has no output, so there is nothing to compute", where))
     if len(proto.graph.node) > MAX_NODES:
@@ -120,7 +122,11 @@ def _inline(proto: onnx.ModelProto) -> onnx.ModelProto:
 
     try:
         return inline_local_functions(proto)
-    except (RuntimeError, ValueError, DecodeError) as error:  # the inliner is C++; it reports bad functions as RuntimeError
+    except (
+        RuntimeError,
+        ValueError,
+        DecodeError,
+    ) as error:  # the inliner is C++; it reports bad functions as RuntimeError
         raise ModelError(Diagnostic("M008", "the model's local functions cannot be inlined", here=str(error))) from None
 
 
@@ -191,7 +197,9 @@ def _ordered(
         stack.extend(reads[index])
         for name in node.input:
             if name and name not in makers and name not in given:
-                problems.append(Diagnostic("M004", f"tensor {name!r} is read but nothing makes it", location(index, node)))
+                problems.append(
+                    Diagnostic("M004", f"tensor {name!r} is read but nothing makes it", location(index, node))
+                )
     first_error(problems, ModelError)
     readers: dict[int, list[int]] = {index: [] for index in reads}
     waiting = {index: len(needs) for index, needs in reads.items()}
@@ -211,7 +219,9 @@ def _ordered(
     if len(order) < len(reads):
         stuck = sorted(set(reads) - {index for index, _ in order})[:8]
         here = ", ".join(location(index, graph.node[index]) for index in stuck)
-        raise ModelError(Diagnostic("M005", "nodes wait for one another in a circle", rule="the graph has no cycles", here=here))
+        raise ModelError(
+            Diagnostic("M005", "nodes wait for one another in a circle", rule="the graph has no cycles", here=here)
+        )
     return tuple(order)
 
 
@@ -226,7 +236,9 @@ def check_opset(source: Source) -> None:
     if not OLDEST_OPSET <= version <= NEWEST_OPSET:
         hint = "convert the model with onnx.version_converter"
         rule = f"opset {OLDEST_OPSET} to {NEWEST_OPSET}"
-        raise UnsupportedError(Diagnostic("U002", "the model's opset is not supported", source.name, rule, str(version), hint))
+        raise UnsupportedError(
+            Diagnostic("U002", "the model's opset is not supported", source.name, rule, str(version), hint)
+        )
 
 
 OLDEST_OPSET = 7

@@ -2,14 +2,14 @@
 
 A handler is a function ``(Node) -> Value | tuple of Values`` registered with :func:`handles` for op types, domains and a range of
 opset versions. It reads operands and attributes through :class:`Node`, appends IR ops with :meth:`Node.emit`, and either returns the
-node's outputs or leaves through :meth:`Node.refuse` (bitc does not take this form) or :meth:`Node.broken` (ONNX does not allow it).
+node's outputs or raises :meth:`Node.unsupported` (bitc does not take this form) or :meth:`Node.broken` (ONNX does not allow it).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import onnx
@@ -66,14 +66,12 @@ class Node:
         return location(self.index, self.proto)
 
     @property
-    def here(self) -> str:
-        """Opset and operand types, for messages."""
-        shown = [f"{name}: {value.type if value else '-'}" for name, value in zip(self.proto.input, self.inputs, strict=True)]
-        return f"opset {self.opset}; " + ", ".join(shown)
-
-    def wants(self, output: int) -> bool:
-        """Whether the node names output number ``output``."""
-        return output < len(self.proto.output) and bool(self.proto.output[output])
+    def where(self) -> str:
+        """Location, opset and operand types, for messages."""
+        shown = [
+            f"{name}: {value.type if value else '-'}" for name, value in zip(self.proto.input, self.inputs, strict=True)
+        ]
+        return f"{self.loc}: opset {self.opset}; " + ", ".join(shown)
 
     # ---------------------------------------------------------------------------------------------------- operands
 
@@ -81,7 +79,7 @@ class Node:
         """Required operand number ``index``."""
         value = self.maybe(index)
         if value is None:
-            self.broken(f"{self.op_type} needs input number {index}")
+            raise self.broken(f"{self.op_type} needs input number {index}")
         return value
 
     def maybe(self, index: int) -> Value | None:
@@ -92,7 +90,9 @@ class Node:
         """Required operand that has to be a constant; ``what`` names it in the refusal."""
         array = self.x(index).constant
         if array is None:
-            self.refuse(f"{what} of {self.op_type} must be a constant", "it is computed while the network runs")
+            raise self.unsupported(
+                f"{what} of {self.op_type} must be a constant", "it is computed while the network runs"
+            )
         return array
 
     def maybe_array(self, index: int, what: str) -> np.ndarray | None:
@@ -103,7 +103,7 @@ class Node:
         """A constant operand as a flat list of integers."""
         array = self.array(index, what)
         if array.dtype.kind not in "iu":
-            self.broken(f"{what} of {self.op_type} must be integers", f"it has dtype {array.dtype}")
+            raise self.broken(f"{what} of {self.op_type} must be integers", f"it has dtype {array.dtype}")
         return [int(v) for v in array.reshape(-1)]
 
     # -------------------------------------------------------------------------------------------------- attributes
@@ -112,7 +112,7 @@ class Node:
         for attribute in self.proto.attribute:
             if attribute.name == name:
                 if attribute.type not in (kind, onnx.AttributeProto.UNDEFINED):
-                    self.broken(f"attribute {name!r} of {self.op_type} has the wrong type")
+                    raise self.broken(f"attribute {name!r} of {self.op_type} has the wrong type")
                 return getattr(attribute, field)
         return None
 
@@ -163,13 +163,15 @@ class Node:
         if self.maybe(index) is not None:
             return self.int_list(index, "axes")
         if default is None:
-            self.broken(f"{self.op_type} needs axes")
+            raise self.broken(f"{self.op_type} needs axes")
         return list(default)
 
     def axis(self, axis: int, rank: int) -> int:
         """``axis`` counted from the front."""
         if not -rank <= axis < rank:
-            self.broken(f"an axis of {self.op_type} must be inside the tensor's rank", f"axis {axis}, rank {rank}")
+            raise self.broken(
+                f"an axis of {self.op_type} must be inside the tensor's rank", f"axis {axis}, rank {rank}"
+            )
         return axis % rank
 
     # ------------------------------------------------------------------------------------------------------ results
@@ -186,23 +188,21 @@ class Node:
         """A constant of the array's own dtype."""
         return self.builder.constant(array, loc=self.loc)
 
-    def scalar(self, number: float, like: Value) -> Value:
+    def scalar(self, number: float | np.floating, like: Value) -> Value:
         """A rank-0 constant in the dtype of ``like``."""
         return self.constant(np.asarray(number, dtype=dtype_of(like).numpy))
 
     # ------------------------------------------------------------------------------------------------------ refusals
 
-    def refuse(self, rule: str, here: str = "", hint: str = "", code: str = "U003") -> NoReturn:
-        """Say that bitc does not take this node in this form."""
-        self._stop(f"{self.op_type} is not supported in this form", rule, here, hint, code, broken=False)
+    def unsupported(self, rule: str, here: str = "", hint: str = "", code: str = "U003") -> NodeProblem:
+        """The problem to raise when bitc does not take this node in this form."""
+        title = f"{self.op_type} is not supported in this form"
+        return NodeProblem(Diagnostic(code, title, self.where, rule, here, hint), broken=False)
 
-    def broken(self, rule: str, here: str = "", code: str = "M007") -> NoReturn:
-        """Say that the node breaks ONNX's rules."""
-        self._stop(f"{self.op_type} breaks a rule of its operation", rule, here, "", code, broken=True)
-
-    def _stop(self, title: str, rule: str, here: str, hint: str, code: str, *, broken: bool) -> NoReturn:
-        where = f"{self.loc}: {self.here}"
-        raise NodeProblem(Diagnostic(code, title, where, rule, here, hint), broken=broken)
+    def broken(self, rule: str, here: str = "") -> NodeProblem:
+        """The problem to raise when the node breaks ONNX's rules."""
+        title = f"{self.op_type} breaks a rule of its operation"
+        return NodeProblem(Diagnostic("M007", title, self.where, rule, here), broken=True)
 
 
 def location(index: int, proto: onnx.NodeProto) -> str:

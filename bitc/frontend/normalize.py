@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from bitc.frontend.node import Node, handles
 from bitc.ir import Value
 
@@ -17,10 +15,12 @@ def batch_normalization(n: Node) -> Value:
     """
     x = n.x(0)
     if len(x.shape) < 2 or n.integer("training_mode", 0) or not n.integer("spatial", 1):
-        n.refuse("BatchNormalization runs in inference mode, per channel (axis 1)", hint="export after model.eval()")
+        raise n.unsupported(
+            "BatchNormalization runs in inference mode, per channel (axis 1)", hint="export after model.eval()"
+        )
     scale, bias, mean, var = (n.x(i) for i in range(1, 5))
     if any(p.shape != (x.shape[1],) for p in (scale, bias, mean, var)):
-        n.broken("the parameters of BatchNormalization have one number for each channel")
+        raise n.broken("the parameters of BatchNormalization have one number for each channel")
     deviation = n.emit("nn.sqrt", n.emit("nn.add", var, n.scalar(n.number("epsilon", 1e-5), var)))
     slope = n.emit("nn.mul", scale, n.emit("nn.reciprocal", deviation))
     offset = n.emit("nn.sub", bias, n.emit("nn.mul", mean, slope))
@@ -54,5 +54,5 @@ def _standardised(n: Node, x: Value, axes: tuple[int, ...], epsilon: float) -> V
     """``x`` with mean 0 and variance 1 over ``axes``."""
     centred = n.emit("nn.sub", x, n.emit("nn.reduce_mean", x, axes=axes, keepdims=True))
     variance = n.emit("nn.reduce_mean", n.emit("nn.mul", centred, centred), axes=axes, keepdims=True)
-    deviation = n.emit("nn.sqrt", n.emit("nn.add", variance, n.scalar(np.float32(epsilon), x)))
+    deviation = n.emit("nn.sqrt", n.emit("nn.add", variance, n.scalar(epsilon, x)))
     return n.emit("nn.div", centred, deviation)

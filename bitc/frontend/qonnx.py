@@ -53,7 +53,13 @@ def trunc(n: Node) -> Value:
         return _multiply(n, _subtract_unless_zero(n, y, zero_point), scale)
     ratio = n.array(4, "out_scale") / n.array(1, "scale")
     step = np.asarray(2 ** np.round(np.log2(ratio)), np.float32)
-    y = _clamp(n, _divide(n, y, n.constant(step)), _bits(n, 5, "out_bitwidth"), bool(n.integer("signed", 1)), bool(n.integer("narrow", 0)))
+    y = _clamp(
+        n,
+        _divide(n, y, n.constant(step)),
+        _bits(n, 5, "out_bitwidth"),
+        bool(n.integer("signed", 1)),
+        bool(n.integer("narrow", 0)),
+    )
     y = _rounded(n, y, default="FLOOR")
     return _multiply(n, _subtract_unless_zero(n, y, _divide(n, zero_point, n.constant(step))), n.x(4))
 
@@ -63,10 +69,12 @@ def multi_threshold(n: Node) -> Value:
     """y = out_scale * (number of i with x >= T[c, i]) + out_bias, T [C or 1, N]; rows need not be sorted"""
     x, table = n.x(0), n.array(1, "the threshold table")
     if table.ndim != 2 or not table.shape[1]:
-        n.broken("thresholds are a table [channels or 1, thresholds]", f"shape {list(table.shape)}")
+        raise n.broken("thresholds are a table [channels or 1, thresholds]", f"shape {list(table.shape)}")
     axis = _channel_axis(n, len(x.shape))
     if table.shape[0] not in (1, x.shape[axis]):
-        n.broken("thresholds have one row, or one for each channel", f"{list(table.shape)} for axis {axis} of {x.type}")
+        raise n.broken(
+            "thresholds have one row, or one for each channel", f"{list(table.shape)} for axis {axis} of {x.type}"
+        )
     column_shape = [table.shape[0] if i == axis else 1 for i in range(len(x.shape))]
     columns = [n.constant(column.reshape(column_shape).astype(dtype_of(x).numpy)) for column in table.T]
     if len(columns) > MAX_PLAIN_THRESHOLDS:
@@ -81,7 +89,7 @@ def multi_threshold(n: Node) -> Value:
 def _channel_axis(n: Node, rank: int) -> int:
     """From ``data_layout``; without one by rank, where rank 3 means channels last (qonnx's rule)."""
     if rank < 2:
-        n.broken("MultiThreshold takes at least [N, C]", f"rank {rank}")
+        raise n.broken("MultiThreshold takes at least [N, C]", f"rank {rank}")
     layout = n.text("data_layout", "") or {2: "NC", 3: "NWC", 4: "NCHW"}.get(rank, "")
     axis = layout.index("C") if "C" in layout else 1
     return n.axis(axis, rank)
@@ -93,7 +101,7 @@ def _channel_axis(n: Node, rank: int) -> int:
 def _bits(n: Node, index: int, what: str) -> int:
     array = n.array(index, what)
     if array.size != 1 or not 1 <= array.item() <= MAX_BITS or array.item() != int(array.item()):
-        n.refuse(f"{what} is one whole number from 1 to {MAX_BITS}", str(array.tolist()))
+        raise n.unsupported(f"{what} is one whole number from 1 to {MAX_BITS}", str(array.tolist()))
     return int(array.item())
 
 
@@ -152,5 +160,5 @@ def _rounded(n: Node, y: Value, default: str = "ROUND") -> Value:
         case "HALF_DOWN":
             size = n.emit("nn.ceil", n.emit("nn.sub", n.emit("nn.abs", y), n.scalar(0.5, y)))
         case other:
-            n.refuse("rounding_mode is ROUND, HALF_EVEN, CEIL, FLOOR, UP, DOWN, HALF_UP or HALF_DOWN", other)
+            raise n.unsupported("rounding_mode is ROUND, HALF_EVEN, CEIL, FLOOR, UP, DOWN, HALF_UP or HALF_DOWN", other)
     return n.emit("nn.mul", n.emit("nn.sign", y), size)

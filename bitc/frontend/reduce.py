@@ -7,7 +7,12 @@ from math import prod
 from bitc.frontend.node import Node, handles
 from bitc.ir import Value
 
-_PLAIN = {"ReduceMax": "nn.reduce_max", "ReduceMean": "nn.reduce_mean", "ReduceMin": "nn.reduce_min", "ReduceSum": "nn.reduce_sum"}
+_PLAIN = {
+    "ReduceMax": "nn.reduce_max",
+    "ReduceMean": "nn.reduce_mean",
+    "ReduceMin": "nn.reduce_min",
+    "ReduceSum": "nn.reduce_sum",
+}
 _BEFORE = {"ReduceL1": "nn.abs", "ReduceLogSumExp": "nn.exp"}
 _AFTER = {"ReduceL2": "nn.sqrt", "ReduceLogSum": "nn.log", "ReduceLogSumExp": "nn.log"}
 _SQUARED = ("ReduceL2", "ReduceSumSquare")

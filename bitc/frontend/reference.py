@@ -15,7 +15,9 @@ from bitc.frontend.node import STANDARD, Node, canonical_domain
 from bitc.ir import DType, Value
 
 MAX_INPUT_BYTES = 1 << 26
-_NOT_FUNCTIONS = frozenset({"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"})
+_NOT_FUNCTIONS = frozenset(
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
+)
 
 
 def fold_by_reference(node: Node) -> Sequence[Value] | None:
@@ -42,7 +44,10 @@ def _run(node: Node, arrays: Sequence[np.ndarray]) -> list[np.ndarray] | None:
     graph = helper.make_graph(
         [node.proto],
         "one_node",
-        [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(by_name[n].dtype), by_name[n].shape) for n in names],
+        [
+            helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(by_name[n].dtype), by_name[n].shape)
+            for n in names
+        ],
         [onnx.ValueInfoProto(name=name) for name in outputs],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", node.opset)])

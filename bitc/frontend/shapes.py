@@ -27,12 +27,12 @@ def constant(n: Node) -> Value:
         return n.constant(np.asarray(n.numbers("value_floats"), np.float32))
     if n.has("value_ints"):
         return n.constant(np.asarray(n.integers("value_ints"), np.int64))
-    n.refuse("Constant holds numbers", "its value is text, or it has none", code="U004")
+    raise n.unsupported("Constant holds numbers", "its value is text, or it has none", code="U004")
 
 
 def _present(n: Node, array: np.ndarray | None) -> np.ndarray:
     if array is None:
-        n.broken("Constant holds a tensor")
+        raise n.broken("Constant holds a tensor")
     return array
 
 
@@ -57,22 +57,24 @@ def constant_of_shape(n: Node) -> Value:
     value = np.zeros(1, np.float32) if value is None else value
     dims = n.int_list(0, "shape")
     if value.size != 1 or any(dim < 0 for dim in dims):
-        n.broken("ConstantOfShape has one value and sizes that are not negative", f"shape {dims}")
+        raise n.broken("ConstantOfShape has one value and sizes that are not negative", f"shape {dims}")
     _check_size(n, prod(dims) * value.itemsize)
     return n.constant(np.full(dims, value.reshape(())))
 
 
 @handles("Range")
 def arithmetic_range(n: Node) -> Value:
-    """start, start + delta, ... below limit"""
+    """start, start + delta, ... below limit; like onnxruntime by adding again and again, which for floats is another rounding"""
     start, limit, delta = (n.array(i, what) for i, what in enumerate(("start", "limit", "delta")))
     if not start.size == limit.size == delta.size == 1 or delta.item() == 0:
-        n.broken("start, limit and delta of Range are scalars, delta not 0")
+        raise n.broken("start, limit and delta of Range are scalars, delta not 0")
     count = max(0, ceil((limit.item() - start.item()) / delta.item()))
     _check_size(n, count * start.itemsize)
-    return n.constant((start.reshape(()) + np.arange(count) * delta.reshape(())).astype(start.dtype))
+    steps = np.full(count, delta.reshape(()), start.dtype)
+    steps[:1] = start.reshape(())
+    return n.constant(np.cumsum(steps, dtype=start.dtype))
 
 
 def _check_size(n: Node, size_bytes: int) -> None:
     if size_bytes > MAX_FILLED_BYTES:
-        n.refuse(f"a computed constant has at most {MAX_FILLED_BYTES} bytes", f"{size_bytes} bytes")
+        raise n.unsupported(f"a computed constant has at most {MAX_FILLED_BYTES} bytes", f"{size_bytes} bytes")

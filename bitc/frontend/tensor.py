@@ -24,15 +24,15 @@ def reshape(n: Node) -> Value:
     x, target = n.x(), n.int_list(1, "shape")
     if not n.integer("allowzero", 0):
         if any(size == 0 and i >= len(x.shape) for i, size in enumerate(target)):
-            n.broken("a 0 in the shape of Reshape stands for an axis of the input", f"{x.type} to {target}")
+            raise n.broken("a 0 in the shape of Reshape stands for an axis of the input", f"{x.type} to {target}")
         target = [x.shape[i] if size == 0 else size for i, size in enumerate(target)]
     if target.count(-1) > 1 or any(size < -1 for size in target):
-        n.broken("the shape of Reshape has at most one -1", str(target))
+        raise n.broken("the shape of Reshape has at most one -1", str(target))
     if -1 in target:
         rest = prod(size for size in target if size != -1)
         total = prod(x.shape)
         if rest == 0 or total % rest:
-            n.broken("the elements fill the shape of Reshape", f"{x.type} to {target}")
+            raise n.broken("the elements fill the shape of Reshape", f"{x.type} to {target}")
         target[target.index(-1)] = total // rest
     return reshaped(n, x, tuple(target))
 
@@ -52,7 +52,7 @@ def squeeze(n: Node) -> Value:
     rank = len(x.shape)
     axes = [n.axis(axis, rank) for axis in n.axes(1, default=[i for i in range(rank) if x.shape[i] == 1])]
     if any(x.shape[axis] != 1 for axis in axes):
-        n.broken("Squeeze takes away axes of size 1", f"{x.type}, axes {axes}")
+        raise n.broken("Squeeze takes away axes of size 1", f"{x.type}, axes {axes}")
     return reshaped(n, x, tuple(size for i, size in enumerate(x.shape) if i not in axes))
 
 
@@ -63,7 +63,7 @@ def unsqueeze(n: Node) -> Value:
     rank = len(x.shape) + len(axes)
     places = {n.axis(axis, rank) for axis in axes}
     if len(places) != len(axes):
-        n.broken("the axes of Unsqueeze are distinct", str(axes))
+        raise n.broken("the axes of Unsqueeze are distinct", str(axes))
     sizes = iter(x.shape)
     return reshaped(n, x, tuple(1 if i in places else next(sizes) for i in range(rank)))
 
@@ -81,7 +81,7 @@ def concat(n: Node) -> Value:
     """The inputs one after another along an axis"""
     operands = [n.x(i) for i in range(len(n.inputs))]
     if not operands:
-        n.broken("Concat needs at least one input")
+        raise n.broken("Concat needs at least one input")
     axis = n.axis(n.integer("axis", 1), len(operands[0].shape))
     return n.emit("nn.concat", *operands, axis=axis) if len(operands) > 1 else operands[0]
 
@@ -97,7 +97,7 @@ def split(n: Node) -> tuple[Value, ...]:
         part = -(-total // max(count, 1))
         parts = [min(part, total - i * part) for i in range(count)]
     if sum(parts) != total or any(part < 0 for part in parts) or len(parts) < len(n.proto.output):
-        n.broken("the parts of Split fill the axis", f"{x.type}, axis {axis}, parts {parts}")
+        raise n.broken("the parts of Split fill the axis", f"{x.type}, axis {axis}, parts {parts}")
     edges = [0, *accumulate(parts)]
     return tuple(_slice_axis(n, x, axis, start, stop) for start, stop in pairwise(edges))
 
@@ -113,7 +113,7 @@ def slice_by_attributes(n: Node) -> Value:
     """x[start:end] along axes given as attributes"""
     starts, ends = n.integers("starts"), n.integers("ends")
     if starts is None or ends is None:
-        n.broken("Slice needs starts and ends")
+        raise n.broken("Slice needs starts and ends")
     return _slice(n, starts, ends, n.integers("axes"), None)
 
 
@@ -132,7 +132,7 @@ def _slice(n: Node, starts: list[int], ends: list[int], axes: list[int] | None, 
     axes = list(range(len(starts))) if axes is None else axes
     steps = [1] * len(starts) if steps is None else steps
     if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
-        n.broken("starts, ends, axes and steps of Slice have one length, steps are not 0")
+        raise n.broken("starts, ends, axes and steps of Slice have one length, steps are not 0")
     bounds = [(0, size, 1) for size in x.shape]
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         at = n.axis(axis, rank)
@@ -150,7 +150,7 @@ def gather(n: Node) -> Value:
     x = n.x(0)
     indices = n.array(1, "the index")
     if indices.dtype.kind not in "iu":
-        n.broken("the indices of Gather are integers")
+        raise n.broken("the indices of Gather are integers")
     return n.emit("nn.gather", x, indices=indices.astype(np.int64), axis=n.axis(n.integer("axis", 0), len(x.shape)))
 
 
@@ -167,7 +167,7 @@ def tile(n: Node) -> Value:
     """x repeated along each axis"""
     y, repeats = n.x(), n.int_list(1, "repeats")
     if len(repeats) != len(y.shape) or min(repeats, default=1) < 1:
-        n.broken("repeats of Tile has one positive number for each axis", f"{y.type}, repeats {repeats}")
+        raise n.broken("repeats of Tile has one positive number for each axis", f"{y.type}, repeats {repeats}")
     for axis, count in enumerate(repeats):
         if count > 1:
             y = n.emit("nn.gather", y, indices=np.tile(np.arange(y.shape[axis]), count), axis=axis)
@@ -179,7 +179,7 @@ def pad_by_attributes(n: Node) -> Value:
     """Padding given as attributes"""
     pads = n.integers("pads")
     if pads is None:
-        n.broken("Pad needs pads")
+        raise n.broken("Pad needs pads")
     return _pad(n, pads, n.number("value", 0.0))
 
 
@@ -191,7 +191,7 @@ def pad_by_inputs(n: Node) -> Value:
     if n.maybe(3) is not None:
         axes = [n.axis(axis, len(x.shape)) for axis in n.int_list(3, "axes")]
         if len(pads) != 2 * len(axes):
-            n.broken("pads has two numbers for each axis", f"axes {axes}, pads {pads}")
+            raise n.broken("pads has two numbers for each axis", f"axes {axes}, pads {pads}")
         full = [0] * (2 * len(x.shape))
         for i, axis in enumerate(axes):
             full[axis], full[len(x.shape) + axis] = pads[i], pads[len(axes) + i]
@@ -203,7 +203,7 @@ def _pad(n: Node, pads: list[int], value: float) -> Value:
     """Negative pads cut; the modes other than ``constant`` read inner elements again, which is a gather."""
     y, rank, mode = n.x(), len(n.x().shape), n.text("mode", "constant")
     if len(pads) != 2 * rank:
-        n.broken("pads has two numbers for each axis", f"{y.type}, pads {pads}")
+        raise n.broken("pads has two numbers for each axis", f"{y.type}, pads {pads}")
     if min(pads, default=0) < 0:
         starts = [max(0, -begin) for begin in pads[:rank]]
         stops = [max(start, size + min(0, end)) for start, size, end in zip(starts, y.shape, pads[rank:], strict=True)]
@@ -212,7 +212,7 @@ def _pad(n: Node, pads: list[int], value: float) -> Value:
     if mode == "constant":
         return n.emit("nn.pad", y, pads=pads, value=value) if any(pads) else y
     if mode not in ("reflect", "edge", "wrap"):
-        n.broken("mode of Pad is constant, reflect, edge or wrap", mode)
+        raise n.broken("mode of Pad is constant, reflect, edge or wrap", mode)
     for axis in range(rank):
         begin, end = pads[axis], pads[rank + axis]
         if begin or end:

@@ -19,7 +19,7 @@ from bitc.ir import DType
 
 MAX_TENSOR_BYTES = 1 << 31
 
-_DTYPES = {
+_DTYPES: dict[int, DType] = {
     TensorProto.FLOAT: DType.F32,
     TensorProto.DOUBLE: DType.F64,
     TensorProto.FLOAT16: DType.F16,
@@ -38,7 +38,7 @@ _DTYPES = {
 def dtype_name(data_type: int) -> str:
     """ONNX's own name of a tensor data type, or the number for one it does not know."""
     try:
-        return str(TensorProto.DataType.Name(data_type))  # type: ignore[arg-type]
+        return str(TensorProto.DataType.Name(data_type))
     except ValueError:
         return f"number {data_type}"
 
@@ -63,11 +63,13 @@ class TensorReader:
         shape = tuple(tensor.dims)
         size_bytes = prod(shape) * dtype.bytes
         if any(n < 0 for n in shape) or size_bytes > MAX_TENSOR_BYTES:
-            raise ModelError(Diagnostic("M003", "a tensor has an impossible shape", where, here=f"{dtype}{list(shape)}"))
+            raise ModelError(
+                Diagnostic("M003", "a tensor has an impossible shape", where, here=f"{dtype}{list(shape)}")
+            )
         if tensor.data_location == TensorProto.EXTERNAL:
             raw = self._external(tensor, size_bytes, where)
         elif tensor.HasField("raw_data"):
-            raw = tensor.raw_data
+            raw = bytes(tensor.raw_data)
         else:
             return _typed(tensor, dtype, shape, where)
         if len(raw) != size_bytes:
@@ -88,7 +90,9 @@ class TensorReader:
             else:
                 dense.reshape(-1)[indices] = values
         except (IndexError, ValueError) as error:
-            raise ModelError(Diagnostic("M003", "a sparse tensor's indices are wrong", where, here=str(error))) from None
+            raise ModelError(
+                Diagnostic("M003", "a sparse tensor's indices are wrong", where, here=str(error))
+            ) from None
         return dense
 
     def _external(self, tensor: TensorProto, size_bytes: int, where: str) -> bytes:
@@ -96,7 +100,9 @@ class TensorReader:
         location = entries.get("location", "")
         if self.folder is None:
             hint = "give the path of the model file instead of its bytes"
-            raise ModelError(Diagnostic("M002", "external data of a model without a folder", where, here=location, hint=hint))
+            raise ModelError(
+                Diagnostic("M002", "external data of a model without a folder", where, here=location, hint=hint)
+            )
         folder = self.folder.resolve()
         try:
             path = (folder / location).resolve()
@@ -111,7 +117,8 @@ class TensorReader:
         try:
             with path.open("rb") as file:
                 file.seek(offset)
-                return file.read(length)
+                content: bytes = file.read(length)
+                return content
         except (OSError, ValueError) as error:
             here = f"{location}: {error.strerror if isinstance(error, OSError) else error}"
             raise ModelError(Diagnostic("M002", "an external data file cannot be read", where, here=here)) from None

@@ -20,7 +20,10 @@ _HINTS = {
     (STANDARD, "Einsum"): "export the product as MatMul",
     ("qonnx", "FloatQuant"): "minifloat quantizers are not supported; use an integer quantizer",
     ("qonnx", "QuantAvgPool2d"): "export the pool as AveragePool followed by a quantizer",
-    ("qonnx", "XnorPopcountMatMul"): "export the product as MatMul of BipolarQuant tensors; bitc makes its own popcount kernels",
+    (
+        "qonnx",
+        "XnorPopcountMatMul",
+    ): "export the product as MatMul of BipolarQuant tensors; bitc makes its own popcount kernels",
     ("qonnx", "Im2Col"): "give the model as it was before convolutions were lowered",
     ("qonnx", "MaxPoolNHWC"): _CHANNELS_LAST,
 }
@@ -44,5 +47,4 @@ def unknown_op(node: Node) -> NodeProblem:
         title, code, rule = f"{full_name} is not supported in this opset", "U002", f"opset {versions}"
     else:
         title, code, rule = f"operation {full_name} is not supported", "U001", ""
-    where = f"{node.loc}: {node.here}"
-    return NodeProblem(Diagnostic(code, title, where, rule, hint=hint), broken=False)
+    return NodeProblem(Diagnostic(code, title, node.where, rule, hint=hint), broken=False)
