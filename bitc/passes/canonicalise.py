@@ -22,17 +22,24 @@ class Canonicalise(Pass):
         reshape or transpose to itself         -->  x
         cast to the same dtype, pad by nothing -->  x
 
-    ``x + 0`` is not in the list: it turns -0.0 into +0.0.
+    ``x + 0`` and ``x - -0`` are not in the list: they turn -0.0 into +0.0.
     """
 
     name: ClassVar[str] = "canonicalise"
 
     def run(self, graph: Graph) -> Graph:
-        while True:
-            after = rewrite(graph, _rule, fold=True)
-            if [op.name for op in after.ops] == [op.name for op in graph.ops]:
-                return after
-            graph = after
+        fired = True
+
+        def rule(op: Op, b: Builder) -> Value | None:
+            nonlocal fired
+            found = _rule(op, b)
+            fired = fired or found is not None
+            return found
+
+        while fired:
+            fired = False
+            graph = rewrite(graph, rule, fold=True)
+        return graph
 
 
 def _rule(op: Op, b: Builder) -> Value | None:
@@ -63,7 +70,7 @@ def _neutral(op: Op) -> Value | None:
     for x, other in candidates:
         constant = other.constant
         same_type = x.shape == op.results[0].shape
-        if constant is not None and same_type and bool(np.all(constant == _NEUTRAL[op.name])):
+        if constant is not None and same_type and bool(np.all((constant == _NEUTRAL[op.name]) & ~np.signbit(constant))):
             return x
     return None
 
