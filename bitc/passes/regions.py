@@ -14,10 +14,14 @@ Group = list[Op]
 
 
 class Partition:
-    """The ops of a graph in disjoint groups, each op alone at first. Constants belong to no group."""
+    """The ops of a graph in disjoint groups, each op alone at first. Constants belong to no group.
 
-    def __init__(self, graph: Graph) -> None:
+    ``inner(maker, reader)`` says whether a value may pass from one op to the other inside a group.
+    """
+
+    def __init__(self, graph: Graph, inner: Callable[[Op, Op], bool] = lambda maker, reader: True) -> None:
         self._graph = graph
+        self._inner = inner
         self._position = {op: index for index, op in enumerate(graph.ops)}
         self._group: dict[Op, Group] = {op: [op] for op in graph.ops if op.name != "nn.constant"}
         self._users = graph.users()
@@ -27,16 +31,23 @@ class Partition:
         return self._group[op]
 
     def merge(self, a: Op, b: Op) -> bool:
-        """Join the groups of ``a`` and ``b``; False, and nothing done, where that would close a cycle of groups."""
+        """Join the groups of ``a`` and ``b``; False, and nothing done, where that would close a cycle of groups, or where a value
+        would pass inside that may not."""
         first, second = self._group[a], self._group[b]
         if first is second:
             return True
+        if not (self._passes_inside(first, second) and self._passes_inside(second, first)):
+            return False
         if self._reaches_around(first, second) or self._reaches_around(second, first):
             return False
         joined = sorted((*first, *second), key=self._position.__getitem__)
         for op in joined:
             self._group[op] = joined
         return True
+
+    def _passes_inside(self, makers: Group, readers: Group) -> bool:
+        edges = ((op, user) for op in makers for result in op.results for user in self._users[result])
+        return all(self._inner(maker, user) for maker, user in edges if self._group[user] is readers)
 
     def _successors(self, group: Group) -> list[Group]:
         found: dict[int, Group] = {}
@@ -94,8 +105,17 @@ class Partition:
         return list(found.values())
 
 
-def outline(graph: Graph, partition: Partition, region: str, is_region: Callable[[Group], bool]) -> Graph:
-    """``graph`` with each group for which ``is_region`` holds as one op ``region {body}``; constants it reads move into its body."""
+def outline(
+    graph: Graph,
+    partition: Partition,
+    region: str,
+    is_region: Callable[[Group], bool],
+    attrs: Callable[[Graph], dict[str, object]] = lambda body: {},
+) -> Graph:
+    """``graph`` with each group for which ``is_region`` holds as one op ``region {body}``; constants it reads move into its body.
+
+    ``attrs`` gives the op's other attributes from its body.
+    """
     builder = Builder()
     mapping: dict[Value, Value] = {}
     for value in graph.inputs:
@@ -111,7 +131,7 @@ def outline(graph: Graph, partition: Partition, region: str, is_region: Callable
                 mapping.update(zip(op.results, builder.clone(op, [mapping[o] for o in op.operands]), strict=True))
             continue
         body, operands, outputs = _body(group, users, set(graph.outputs))
-        made = builder.add_multi(region, *(mapping[o] for o in operands), loc=_joined_locs(group), body=body)
+        made = builder.add_multi(region, *(mapping[o] for o in operands), loc=_joined_locs(group), body=body, **attrs(body))
         for old, new in zip(outputs, made, strict=True):
             new.name, new.origin = builder.fresh_name(old.name), old.origin
             mapping[old] = new

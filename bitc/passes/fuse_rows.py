@@ -1,0 +1,73 @@
+"""``fuse-rows``: kernels over the rows of one image run row by row together, so that what passes between them stays in L1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from bitc.ir import Graph, Op, Value
+from bitc.ir.types import BufferType
+from bitc.passes.base import Pass
+from bitc.passes.regions import Partition, outline
+
+_BY_ROWS = {
+    "k.bconv_acc", "k.bconv_bits", "k.fconv", "k.fconv_w1", "k.pack", "k.unpack", "k.map", "k.fpool", "k.bpool_max",
+}  # fmt: skip
+_SAME_ROWS = {"k.pack", "k.unpack", "k.map"}
+"""Kernels whose row y reads row y of their operands, and no other."""
+
+
+@dataclass(frozen=True)
+class FuseRows(Pass):
+    """Producers and readers of the same rows become one loop over rows::
+
+        %acc = k.bconv_acc %x; %f = k.map %acc; %y = k.pack %f   -->   %y = k.rows %x {body, step}
+
+    A convolution or pool reads rows around its own, so its input is always made before; only pack, unpack and map join what they
+    read. ``step`` rows are done at a time: as many as keep the values inside within ``budget_bytes``. Images of one row gain nothing
+    and are left alone.
+    """
+
+    name: ClassVar[str] = "fuse-rows"
+    budget_bytes: int = 24576
+
+    def run(self, graph: Graph) -> Graph:
+        partition = Partition(graph, _passes_by_rows)
+        for op in graph.ops:
+            for operand in op.operands:
+                if operand.producer is not None and _passes_by_rows(operand.producer, op):
+                    partition.merge(operand.producer, op)
+        return outline(graph, partition, "k.rows", lambda group: len(group) > 1, self._attrs)
+
+    def _attrs(self, body: Graph) -> dict[str, object]:
+        inside = inner_values(body)
+        row_bytes = sum(_row_bytes(value) for value in inside)
+        rows = image_rows(body.ops[-1])[1]
+        return {"step": max(1, min(rows, self.budget_bytes // max(row_bytes, 1)))}
+
+
+def image_rows(op: Op) -> tuple[int, int]:
+    """Images and rows a kernel makes: its results without their halos. (0, 0) for kernels that do not go by rows."""
+    if op.name not in _BY_ROWS:
+        return 0, 0
+    halo = op.attrs["halos"][0] if op.name == "k.map" else op.attrs.get("halo", (0, 0, 0, 0))
+    images, rows = op.results[0].shape[:2]
+    return images, rows - halo[0] - halo[2]
+
+
+def _passes_by_rows(maker: Op, reader: Op) -> bool:
+    if maker.name not in _BY_ROWS or reader.name not in _SAME_ROWS:
+        return False
+    images, rows = image_rows(reader)
+    return rows > 1 and image_rows(maker) == (images, rows)
+
+
+def inner_values(body: Graph) -> list[Value]:
+    """The values of a body that nobody outside reads: they need memory for one step only."""
+    made = (result for op in body.ops if op.name != "nn.constant" for result in op.results)
+    return [value for value in made if value not in body.outputs]
+
+
+def _row_bytes(value: Value) -> int:
+    assert isinstance(value.type, BufferType)
+    return value.type.bytes // (value.shape[0] * value.shape[1])

@@ -1,0 +1,236 @@
+"""Memory plan of a k graph: which values share memory, and where in the one arena each lies.
+
+Takes a k graph (after ``fuse-rows`` or without it). Guarantees: two arena buffers that are alive at one moment do not overlap; every
+offset is a multiple of :data:`ALIGN_BYTES`. A view and its operand are one buffer, ``k.fill_halo`` works in place, an elementwise
+map takes over the memory of an operand that nobody reads after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bitc.ir import Graph, Op, Value
+from bitc.ir.types import BufferType
+from bitc.passes.fuse_rows import inner_values
+
+ALIGN_BYTES = 64
+
+Home = Literal["input", "output", "constant", "arena"]
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where a value lies: in the graph's input or output number ``place``, in the constants, or at offset ``place`` of the arena."""
+
+    home: Home
+    place: int
+
+
+@dataclass(slots=True)
+class Block:
+    """A buffer of the arena: bytes, and the first and last moment (op, counted through all bodies) it is alive."""
+
+    name: str
+    size_bytes: int
+    first: int
+    last: int
+    offset: int = 0
+
+    def overlaps_in_time(self, other: Block) -> bool:
+        """Whether both are alive at some moment."""
+        return self.first <= other.last and other.first <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """Storage of every value, inner values of ``k.rows`` included (they hold ``step`` rows); and what the plan achieved."""
+
+    storage: dict[Value, Storage]
+    blocks: tuple[Block, ...]
+    arena_bytes: int
+    sum_bytes: int
+    """Bytes without sharing."""
+    peak_bytes: int
+    """The most that is alive at one moment: no plan can be smaller."""
+
+
+@dataclass(slots=True)
+class _Lives:
+    """Values that share memory, by their root; of each root its bytes and the moments it is made and last read."""
+
+    root: dict[Value, Value] = field(default_factory=dict)
+    size: dict[Value, int] = field(default_factory=dict)
+    first: dict[Value, int] = field(default_factory=dict)
+    last: dict[Value, int] = field(default_factory=dict)
+    maps: list[tuple[Op, int]] = field(default_factory=list)
+    """All elementwise maps with their moments."""
+
+    def make(self, value: Value, size: int, moment: int) -> None:
+        self.root[value] = value
+        self.size[value], self.first[value], self.last[value] = size, moment, moment
+
+    def share(self, value: Value, other: Value) -> None:
+        self.root[value] = self.root[other]
+
+    def read(self, value: Value, moment: int) -> None:
+        root = self.root[value]
+        self.last[root] = max(self.last[root], moment)
+
+    def join(self, later: Value, earlier: Value) -> None:
+        """Root ``later`` takes over the memory of root ``earlier``."""
+        self.last[earlier] = self.last[later]
+        for value, root in self.root.items():
+            if root is later:
+                self.root[value] = earlier
+
+
+def plan_memory(graph: Graph, guard_bytes: int = 0) -> MemoryPlan:
+    """The plan of ``graph``. ``guard_bytes`` leaves a gap after each buffer, which nothing may write (for tests)."""
+    lives = _lifetimes(graph)
+    storage: dict[Value, Storage] = {value: Storage("input", i) for i, value in enumerate(graph.inputs)}
+    for index, value in enumerate(graph.outputs):
+        storage.setdefault(lives.root[value], Storage("output", index))
+    for value in set(lives.root.values()):
+        if value.constant is not None:
+            storage[value] = Storage("constant", 0)
+    for op, moment in lives.maps:
+        _work_in_place(op, moment, lives, storage)
+    blocks = {
+        root: Block(root.name, _aligned(lives.size[root] + guard_bytes), lives.first[root], lives.last[root])
+        for root in dict.fromkeys(lives.root.values())
+        if root not in storage
+    }
+    arena_bytes = place(list(blocks.values()))
+    storage |= {root: Storage("arena", block.offset) for root, block in blocks.items()}
+    return MemoryPlan(
+        {value: storage[root] for value, root in lives.root.items()},
+        tuple(blocks.values()),
+        arena_bytes,
+        sum(block.size_bytes for block in blocks.values()),
+        _peak(list(blocks.values())),
+    )
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGN_BYTES) * ALIGN_BYTES
+
+
+def _lifetimes(graph: Graph) -> _Lives:
+    lives = _Lives()
+    for value in graph.inputs:
+        lives.make(value, 0, 0)
+    moment = 0
+    for op in graph.ops:
+        moment += 1
+        if op.name == "k.rows":
+            moment = _rows_lifetimes(op, lives, moment)
+        else:
+            _op_lifetimes(op, lives, moment, {})
+    for value in graph.outputs:
+        lives.read(value, moment)
+    return lives
+
+
+def _op_lifetimes(op: Op, lives: _Lives, moment: int, sizes: dict[Value, int]) -> None:
+    for operand in op.operands:
+        lives.read(operand, moment)
+    if op.name in ("k.view", "k.fill_halo"):
+        lives.share(op.result, op.operands[0])
+        return
+    for result in op.results:
+        if result not in lives.root:
+            lives.make(result, sizes.get(result, 0 if result.constant is not None else _bytes(result)), moment)
+    if op.name == "k.map":
+        lives.maps.append((op, moment))
+
+
+def _rows_lifetimes(op: Op, lives: _Lives, moment: int) -> int:
+    """Lifetimes of a row region: what it reads and gives lives through all of it, what stays inside from op to op of one step."""
+    body: Graph = op.attrs["body"]
+    end = moment + len(body.ops)
+    for value, operand in zip(body.inputs, op.operands, strict=True):
+        lives.read(operand, end)
+        lives.share(value, operand)
+    for value, result in zip(body.outputs, op.results, strict=True):
+        lives.make(result, _bytes(result), moment)
+        lives.read(result, end)
+        lives.share(value, result)
+    sizes = {value: step_bytes(value, op.attrs["step"]) for value in inner_values(body)}
+    for index, step in enumerate(body.ops):
+        _op_lifetimes(step, lives, moment + index, sizes)
+    return end
+
+
+def _work_in_place(op: Op, moment: int, lives: _Lives, storage: dict[Value, Storage]) -> None:
+    """Let results of a map take over operands that are read for the last time here, element for element."""
+    if any(any(halo) for halo in (*op.attrs["x_halos"], *op.attrs["halos"])):
+        return
+    roots = [lives.root[operand] for operand in op.operands]
+    free = dict(zip(op.operands, roots, strict=True))
+    for result in op.results:
+        made = lives.root[result]
+        if made in storage or lives.first[made] != moment:
+            continue
+        for operand, root in free.items():
+            ends_here = root not in storage and lives.last[root] == moment and roots.count(root) == 1
+            if ends_here and lives.size[root] == lives.size[made] and operand.shape == result.shape:
+                lives.join(made, root)
+                del free[operand]
+                break
+
+
+def step_bytes(value: Value, step: int) -> int:
+    """Bytes of ``step`` rows of an image buffer."""
+    return _bytes(value) // (value.shape[0] * value.shape[1]) * step
+
+
+def _bytes(value: Value) -> int:
+    assert isinstance(value.type, BufferType)
+    return value.type.bytes
+
+
+_ORDERS: Sequence[Callable[[Block], tuple[int, ...]]] = (
+    lambda b: (-b.size_bytes, b.first),
+    lambda b: (b.first, -b.size_bytes),
+    lambda b: (-(b.last - b.first), -b.size_bytes),
+    lambda b: (-b.size_bytes * (b.last - b.first + 1), b.first),
+    lambda b: (-b.last, -b.size_bytes),
+)
+
+
+def place(blocks: list[Block]) -> int:
+    """Give each block the lowest offset free during its life, in several orders; the best order stays. Returns the arena's bytes.
+
+    >>> a, b, c = Block("a", 128, 0, 1), Block("b", 64, 1, 2), Block("c", 128, 2, 3)
+    >>> place([a, b, c]), a.offset == c.offset
+    (192, True)
+    """
+    best: tuple[int, list[int]] | None = None
+    for order in _ORDERS:
+        placed: list[Block] = []
+        for block in sorted(blocks, key=order):
+            block.offset = _lowest_gap(block, placed)
+            placed.append(block)
+        total = max((b.offset + b.size_bytes for b in blocks), default=0)
+        if best is None or total < best[0]:
+            best = total, [b.offset for b in blocks]
+    assert best is not None
+    for block, offset in zip(blocks, best[1], strict=True):
+        block.offset = offset
+    return best[0]
+
+
+def _lowest_gap(block: Block, placed: Sequence[Block]) -> int:
+    offset = 0
+    for other in sorted((b for b in placed if b.overlaps_in_time(block)), key=lambda b: b.offset):
+        if other.offset - offset >= block.size_bytes:
+            break
+        offset = max(offset, other.offset + other.size_bytes)
+    return offset
+
+
+def _peak(blocks: Sequence[Block]) -> int:
+    moments = {block.first for block in blocks}
+    return max((sum(b.size_bytes for b in blocks if b.first <= m <= b.last) for m in moments), default=0)
