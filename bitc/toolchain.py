@@ -83,7 +83,7 @@ def _family(version_text: str) -> str:
 def _missing(here: str) -> ToolchainError:
     return ToolchainError(
         Diagnostic(
-            "C001",
+            "T001",
             "there is no C compiler",
             here=here,
             hint="install one (Debian, Ubuntu: apt-get install gcc), name one in $CC, or write C only with --emit c",
@@ -114,7 +114,7 @@ def compile_extension(c_files: Sequence[Path], out: Path, target_cflags: Sequenc
     if not (include / "Python.h").is_file():
         raise ToolchainError(
             Diagnostic(
-                "C003",
+                "T003",
                 "the headers of Python are missing, so no extension module can be built",
                 here=f"{include} has no Python.h",
                 hint="install them (Debian, Ubuntu: apt-get install python3-dev), or use --emit so, which needs none",
@@ -134,7 +134,7 @@ def _run(compiler: Compiler, arguments: Sequence[str], what: str) -> None:
     if result.returncode != 0:
         raise ToolchainError(
             Diagnostic(
-                "C002",
+                "T002",
                 f"the C compiler failed on {what}",
                 where=shlex.join(command),
                 here=_first_errors(result.stderr) or f"it ended with status {result.returncode} and said nothing",

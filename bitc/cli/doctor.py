@@ -123,9 +123,9 @@ def _build_and_load() -> str:
         try:
             answer = ffi.dlopen(str(library)).bitc_probe(41)
         except OSError as error:
-            raise ToolchainError(Diagnostic("C004", "a library it built does not load", here=str(error))) from error
+            raise ToolchainError(Diagnostic("T004", "a library it built does not load", here=str(error))) from error
     if answer != 42:
-        raise ToolchainError(Diagnostic("C004", "a library it built computes nonsense", here=f"41 + 1 gave {answer}"))
+        raise ToolchainError(Diagnostic("T004", "a library it built computes nonsense", here=f"41 + 1 gave {answer}"))
     return "a shared library was compiled, loaded and called"
 
 
@@ -135,7 +135,7 @@ def _runtime() -> str:
     try:
         folder = runtime_dir()
     except FileNotFoundError as error:
-        raise ToolchainError(Diagnostic("C005", str(error))) from error
+        raise ToolchainError(Diagnostic("T005", str(error))) from error
     return f"{len(list(folder.rglob('*.h')))} kernel headers"
 
 
