@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -91,7 +92,6 @@ WINDOW = {"taps": REQUIRED, "strides": REQUIRED, "dilations": REQUIRED, "at": RE
 _BCONV = {
     **WINDOW,
     "channels": REQUIRED,
-    "group": 1,
     "row_class": (),
     "col_class": (),
     "block": REQUIRED,
@@ -99,9 +99,9 @@ _BCONV = {
 }
 
 
-def windows_of(attrs: Mapping[str, object]) -> Windows:
+def windows_of(attrs: Mapping[str, Any]) -> Windows:
     """The geometry in the attributes of a convolution or pool."""
-    return Windows(**{key: attrs[key] for key in WINDOW})  # type: ignore[arg-type]
+    return Windows(**{key: attrs[key] for key in WINDOW})
 
 
 def _class_map(row_class: Sequence[int], col_class: Sequence[int], size: Sequence[int]) -> np.ndarray:
@@ -111,77 +111,87 @@ def _class_map(row_class: Sequence[int], col_class: Sequence[int], size: Sequenc
     return np.asarray(np.add.outer(np.asarray(row_class) * (1 + max(col_class)), np.asarray(col_class)))
 
 
-def _pops(x: np.ndarray, w: np.ndarray, attrs: dict[str, object]) -> np.ndarray:
-    """Mismatches [N, OH, OW, channels] of words ``x`` and packed weights ``w``: with bits, x ^ w = x·(1 - 2w) + w."""
-    windows = windows_of(attrs)
-    channels, group = attrs["channels"], attrs["group"]
-    assert isinstance(channels, int) and isinstance(group, int)
-    assert isinstance(attrs["block"], int) and isinstance(attrs["byte_rows"], bool)
-    weights = unpack_weights(w, windows.taps, channels, WeightForm(attrs["block"], attrs["byte_rows"]))
+def _pops(x: np.ndarray, w: np.ndarray, groups: Sequence[np.ndarray], attrs: Mapping[str, Any]) -> np.ndarray:
+    """Mismatches [N, OH, OW, channels] of words ``x`` and packed weights ``w``: with bits under a mask m, x ^ w = x·(m - 2w) + w.
+
+    ``groups`` is empty, or holds the masks and the first word of each block's channels.
+    """
+    windows, channels = windows_of(attrs), attrs["channels"]
+    form = WeightForm(attrs["block"], attrs["byte_rows"])
+    weights = unpack_weights(w, windows.taps, channels, form).astype(np.float64)
+    masks = np.ones_like(weights)
+    if groups:
+        masks = unpack_weights(groups[0], windows.taps, channels, form).astype(np.float64)
+        first = 64 * np.repeat(groups[1], form.block)[:channels]
+        weights, masks = (_spread(array, first, x.shape[-1] * 64) for array in (weights, masks))
     bits = unpack_bits(x, x.shape[-1] * 64).astype(np.float64)
-    wanted = weights.astype(np.float64)
-    view = windows.view(bits)
-    image = np.tensordot(view, 1 - 2 * wanted, axes=((1, 4, 5), (1, 2, 3)))
-    return np.asarray(np.rint(image + wanted.sum(axis=(1, 2, 3))), dtype=np.int64)
+    image = np.tensordot(windows.view(bits), masks - 2 * weights, axes=((1, 4, 5), (1, 2, 3)))
+    return np.asarray(np.rint(image + weights.sum(axis=(1, 2, 3))), dtype=np.int64)
 
 
-def _bconv_result(x: Type, w: Type, attrs: dict[str, object]) -> BufferType:
+def _spread(array: np.ndarray, first: np.ndarray, size: int) -> np.ndarray:
+    """Each channel's bits [M, bits, KH, KW], which begin at bit ``first[m]`` of a pixel, among all ``size`` bits of it."""
+    spread = np.zeros((array.shape[0], size, *array.shape[2:]), array.dtype)
+    for channel, start in enumerate(first):
+        spread[channel, start : start + array.shape[1]] = array[channel]
+    return spread
+
+
+def _bconv_result(x: Type, w: Type, groups: Sequence[Type], attrs: Mapping[str, Any]) -> BufferType:
     source, weights = as_buffer(x, DType.U64, 4), as_buffer(w, DType.U64, 3)
     windows = windows_of(attrs)
     windows.check(source)
     channels, block = attrs["channels"], attrs["block"]
-    assert isinstance(channels, int) and isinstance(block, int)
     terms = windows.taps[0] * windows.taps[1] * source.shape[3]
-    if weights.shape != (-(-channels // block), terms, block):
+    if groups:
+        masks, starts = as_buffer(groups[0], DType.U64, 3), as_buffer(groups[1], DType.I32, 1)
+        if masks != weights or starts.shape != weights.shape[:1]:
+            raise InferenceError(f"masks {masks} and first words {starts} do not fit weights {weights}")
+    elif weights.shape != (-(-channels // block), terms, block):
         raise InferenceError(f"weights {weights} for {channels} channels in blocks of {block} do not fit {source}")
     return source
 
 
 @op("k.bconv_acc")
 class BconvAcc(OpDecl):
-    """acc[n,y,x,c] = base[class(y,x), c] - step · popcount(window(x) ^ w[c]), int32"""
+    """acc[n,y,x,c] = base[class(y,x), c] - step · popcount(window(x) ^ w[c]), int32; grouped with ``mask`` and ``block_word``"""
 
-    operands = ("x", "w", "base")
+    operands = ("x", "w", "base", "mask?", "block_word?")
     attrs = {**_BCONV, "step": REQUIRED}
 
     @staticmethod
-    def infer(x: Type, w: Type, base: Type, **attrs: object) -> BufferType:
-        source = _bconv_result(x, w, attrs)
+    def infer(x: Type, w: Type, base: Type, *groups: Type, **attrs: Any) -> BufferType:
+        source = _bconv_result(x, w, groups, attrs)
         as_buffer(base, DType.I32, 2)
-        size, channels = windows_of(attrs).size, attrs["channels"]
-        assert isinstance(channels, int)
-        return BufferType((source.shape[0], *size, channels), DType.I32)
+        return BufferType((source.shape[0], *attrs["size"], attrs["channels"]), DType.I32)
 
     @staticmethod
-    def evaluate(x: np.ndarray, w: np.ndarray, base: np.ndarray, **attrs: object) -> np.ndarray:
-        classes = _class_map(attrs["row_class"], attrs["col_class"], windows_of(attrs).size)  # type: ignore[arg-type]
-        return base[classes][..., : attrs["channels"]] - attrs["step"] * _pops(x, w, attrs)  # type: ignore[operator, misc]
+    def evaluate(x: np.ndarray, w: np.ndarray, base: np.ndarray, *groups: np.ndarray, **attrs: Any) -> np.ndarray:
+        classes = _class_map(attrs["row_class"], attrs["col_class"], attrs["size"])
+        return np.asarray(base[classes][..., : attrs["channels"]] - attrs["step"] * _pops(x, w, groups, attrs))
 
 
 @op("k.bconv_bits")
 class BconvBits(OpDecl):
     """plane p, bit c of y = (popcount(window(x) ^ w[c]) > limit[p, class(y,x), c]) ^ flip[c], packed, inside ``halo``"""
 
-    operands = ("x", "w", "limit", "flip")
+    operands = ("x", "w", "limit", "flip", "mask?", "block_word?")
     attrs = {**_BCONV, "halo": NO_HALO}
 
     @staticmethod
-    def infer(x: Type, w: Type, limit: Type, flip: Type, *, halo: Halo, **attrs: object) -> BufferType:
-        source = _bconv_result(x, w, attrs)
-        limits, flips, channels = as_buffer(limit, DType.I32, 3), as_buffer(flip, DType.U64, 1), attrs["channels"]
-        assert isinstance(channels, int)
-        if flips.shape != (words_of(channels),):
-            raise InferenceError(f"flips {flips} do not fit {channels} channels")
-        return BufferType(
-            (source.shape[0], *with_halo(windows_of(attrs).size, halo), limits.shape[0] * words_of(channels)), DType.U64
-        )
+    def infer(x: Type, w: Type, limit: Type, flip: Type, *groups: Type, halo: Halo, **attrs: Any) -> BufferType:
+        source = _bconv_result(x, w, groups, attrs)
+        limits, flips, words = as_buffer(limit, DType.I32, 3), as_buffer(flip, DType.U64, 1), words_of(attrs["channels"])
+        if flips.shape != (words,):
+            raise InferenceError(f"flips {flips} do not fit {attrs['channels']} channels")
+        return BufferType((source.shape[0], *with_halo(attrs["size"], halo), limits.shape[0] * words), DType.U64)
 
     @staticmethod
     def evaluate(
-        x: np.ndarray, w: np.ndarray, limit: np.ndarray, flip: np.ndarray, *, halo: Halo, **attrs: object
+        x: np.ndarray, w: np.ndarray, limit: np.ndarray, flip: np.ndarray, *groups: np.ndarray, halo: Halo, **attrs: Any
     ) -> np.ndarray:
-        classes = _class_map(attrs["row_class"], attrs["col_class"], windows_of(attrs).size)  # type: ignore[arg-type]
-        pops = _pops(x, w, attrs)
+        classes = _class_map(attrs["row_class"], attrs["col_class"], attrs["size"])
+        pops = _pops(x, w, groups, attrs)
         down = unpack_bits(flip, pops.shape[-1])
         planes = [pack_bits((pops > plane[classes][..., : pops.shape[-1]]) ^ down) for plane in limit]
         return surround(np.concatenate(planes, axis=-1), halo)
@@ -212,23 +222,25 @@ class Pack(OpDecl):
 
 @op("k.unpack")
 class Unpack(OpDecl):
-    """y = value[index], the index counting the planes whose bit is 0; float32, inside ``halo``"""
+    """y = lo + step · (number of planes whose bit is 0), float32, inside ``halo``"""
 
     operands = ("x",)
-    attrs = {"values": REQUIRED, "channels": REQUIRED, "x_halo": NO_HALO, "halo": NO_HALO}
+    attrs = {"lo": REQUIRED, "step": REQUIRED, "planes": REQUIRED, "channels": REQUIRED, "x_halo": NO_HALO, "halo": NO_HALO}
 
     @staticmethod
-    def infer(x: Type, *, values: Sequence[float], channels: int, x_halo: Halo, halo: Halo) -> BufferType:
+    def infer(x: Type, *, lo: int, step: int, planes: int, channels: int, x_halo: Halo, halo: Halo) -> BufferType:
         source = as_buffer(x, DType.U64, 4)
-        if source.shape[3] != (len(values) - 1) * words_of(channels):
-            raise InferenceError(f"{source} does not hold {len(values) - 1} planes of {channels} channels")
+        if source.shape[3] != planes * words_of(channels):
+            raise InferenceError(f"{source} does not hold {planes} planes of {channels} channels")
         size = (source.shape[1] - x_halo[0] - x_halo[2], source.shape[2] - x_halo[1] - x_halo[3])
         return BufferType((source.shape[0], *with_halo(size, halo), channels), DType.F32)
 
     @staticmethod
-    def evaluate(x: np.ndarray, *, values: Sequence[float], channels: int, x_halo: Halo, halo: Halo) -> np.ndarray:
-        index = unpack_codes(inside(x, x_halo), Levels(0, 1, len(values)), channels)
-        return surround(np.asarray(values, np.float32)[index], halo)
+    def evaluate(
+        x: np.ndarray, *, lo: int, step: int, planes: int, channels: int, x_halo: Halo, halo: Halo
+    ) -> np.ndarray:
+        levels = unpack_codes(inside(x, x_halo), Levels(lo, step, planes + 1), channels)
+        return surround(levels.astype(np.float32), halo)
 
 
 @op("k.fill_halo")
@@ -278,14 +290,14 @@ class BpoolMax(OpDecl):
     attrs = {**WINDOW, "x_halo": NO_HALO, "halo": NO_HALO}
 
     @staticmethod
-    def infer(x: Type, minimum: Type, *, x_halo: Halo, halo: Halo, **attrs: object) -> BufferType:
+    def infer(x: Type, minimum: Type, *, x_halo: Halo, halo: Halo, **attrs: Any) -> BufferType:
         source, flips = as_buffer(x, DType.U64, 4), as_buffer(minimum, DType.U64, 1)
         if source.shape[3] % flips.shape[0]:
             raise InferenceError(f"channel bits {flips} do not fit {source}")
         return BufferType((source.shape[0], *with_halo(windows_of(attrs).size, halo), source.shape[3]), DType.U64)
 
     @staticmethod
-    def evaluate(x: np.ndarray, minimum: np.ndarray, *, x_halo: Halo, halo: Halo, **attrs: object) -> np.ndarray:
+    def evaluate(x: np.ndarray, minimum: np.ndarray, *, x_halo: Halo, halo: Halo, **attrs: Any) -> np.ndarray:
         windows = windows_of(attrs)
         image = inside(x, x_halo)
         wide = np.tile(minimum, x.shape[3] // minimum.shape[0])

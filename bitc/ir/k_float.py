@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from bitc.ir.types import BufferType, DType, Type
 _FCONV = {**WINDOW, "channels": REQUIRED, "group": 1, "block": REQUIRED, "halo": NO_HALO}
 
 
-def _fconv_result(x: Type, attrs: dict[str, object], halo: Halo) -> BufferType:
+def _fconv_result(x: Type, attrs: dict[str, Any], halo: Halo) -> BufferType:
     source, windows = as_buffer(x, DType.F32, 4), windows_of(attrs)
     windows.check(source)
     channels, group = attrs["channels"], attrs["group"]
@@ -25,7 +26,7 @@ def _fconv_result(x: Type, attrs: dict[str, object], halo: Halo) -> BufferType:
     return BufferType((source.shape[0], *with_halo(windows.size, halo), channels), DType.F32)
 
 
-def _convolve(x: np.ndarray, weights: np.ndarray, attrs: dict[str, object]) -> np.ndarray:
+def _convolve(x: np.ndarray, weights: np.ndarray, attrs: dict[str, Any]) -> np.ndarray:
     windows, group = windows_of(attrs), attrs["group"]
     assert isinstance(group, int)
     image = x[:, windows.at[0] :, windows.at[1] :].transpose(0, 3, 1, 2)
@@ -41,7 +42,7 @@ class Fconv(OpDecl):
     attrs = _FCONV
 
     @staticmethod
-    def infer(x: Type, w: Type, *, halo: Halo, **attrs: object) -> BufferType:
+    def infer(x: Type, w: Type, *, halo: Halo, **attrs: Any) -> BufferType:
         result, weights = _fconv_result(x, attrs, halo), as_buffer(w, DType.F32, 4)
         per_group, terms = result.shape[3] // weights.shape[0], as_buffer(x).shape[3] // weights.shape[0]
         block, (rows, cols) = attrs["block"], windows_of(attrs).taps
@@ -51,7 +52,7 @@ class Fconv(OpDecl):
         return result
 
     @staticmethod
-    def evaluate(x: np.ndarray, w: np.ndarray, *, halo: Halo, **attrs: object) -> np.ndarray:
+    def evaluate(x: np.ndarray, w: np.ndarray, *, halo: Halo, **attrs: Any) -> np.ndarray:
         channels, taps = attrs["channels"], windows_of(attrs).taps
         assert isinstance(channels, int)
         weights = np.concatenate([unpack_floats(part, taps, channels // w.shape[0]) for part in w])
@@ -66,7 +67,7 @@ class FconvSigns(OpDecl):
     attrs = _FCONV
 
     @staticmethod
-    def infer(x: Type, w: Type, *, halo: Halo, **attrs: object) -> BufferType:
+    def infer(x: Type, w: Type, *, halo: Halo, **attrs: Any) -> BufferType:
         result, weights, block = _fconv_result(x, attrs, halo), as_buffer(w, DType.U8, 3), attrs["block"]
         rows, cols = windows_of(attrs).taps
         assert isinstance(block, int)
@@ -75,11 +76,32 @@ class FconvSigns(OpDecl):
         return result
 
     @staticmethod
-    def evaluate(x: np.ndarray, w: np.ndarray, *, halo: Halo, **attrs: object) -> np.ndarray:
+    def evaluate(x: np.ndarray, w: np.ndarray, *, halo: Halo, **attrs: Any) -> np.ndarray:
         channels, taps = attrs["channels"], windows_of(attrs).taps
         assert isinstance(channels, int)
         signs = 1 - 2 * np.unpackbits(w, axis=-1, bitorder="little").astype(np.float32)
         return surround(_convolve(x, unpack_floats(signs, taps, channels), attrs), halo)
+
+
+@op("k.fdepthwise")
+class Fdepthwise(OpDecl):
+    """y[..., c] = convolution of channel c of x with w[..., c], float32; w lies as [KH, KW, C]"""
+
+    operands = ("x", "w")
+    attrs = {**WINDOW, "halo": NO_HALO}
+
+    @staticmethod
+    def infer(x: Type, w: Type, *, halo: Halo, **attrs: Any) -> BufferType:
+        source, weights, windows = as_buffer(x, DType.F32, 4), as_buffer(w, DType.F32, 3), windows_of(attrs)
+        windows.check(source)
+        if weights.shape != (*windows.taps, source.shape[3]):
+            raise InferenceError(f"weights {weights} do not fit {source}")
+        return BufferType((source.shape[0], *with_halo(windows.size, halo), source.shape[3]), DType.F32)
+
+    @staticmethod
+    def evaluate(x: np.ndarray, w: np.ndarray, *, halo: Halo, **attrs: Any) -> np.ndarray:
+        weights = w.transpose(2, 0, 1)[:, np.newaxis]
+        return surround(_convolve(x, weights, {**attrs, "group": w.shape[2]}), halo)
 
 
 @op("k.fpool")
@@ -91,7 +113,7 @@ class Fpool(OpDecl):
 
     @staticmethod
     def infer(
-        x: Type, *, kind: str, count_pad: bool, pads: Sequence[int], x_halo: Halo, halo: Halo, **attrs: object
+        x: Type, *, kind: str, count_pad: bool, pads: Sequence[int], x_halo: Halo, halo: Halo, **attrs: Any
     ) -> BufferType:
         source = as_buffer(x, DType.F32, 4)
         if kind not in ("max", "avg"):
@@ -100,7 +122,7 @@ class Fpool(OpDecl):
 
     @staticmethod
     def evaluate(
-        x: np.ndarray, *, kind: str, count_pad: bool, pads: Sequence[int], x_halo: Halo, halo: Halo, **attrs: object
+        x: np.ndarray, *, kind: str, count_pad: bool, pads: Sequence[int], x_halo: Halo, halo: Halo, **attrs: Any
     ) -> np.ndarray:
         image, windows = inside(x, x_halo), windows_of(attrs)
         if kind == "max":

@@ -9,7 +9,8 @@ import numpy as np
 from bitc.ir.k import as_buffer
 from bitc.ir.nn_tensor import movable
 from bitc.ir.ops import REQUIRED, InferenceError, OpDecl, op
-from bitc.ir.types import BufferType, CodeType, Layout, TensorType, Type
+from bitc.ir.q import as_codes
+from bitc.ir.types import BufferType, CodeType, DType, Layout, TensorType, Type
 
 
 @op("k.relayout")
@@ -26,6 +27,21 @@ class Relayout(OpDecl):
     @staticmethod
     def evaluate(x: np.ndarray, *, layout: str) -> np.ndarray:
         return x
+
+
+@op("k.levels")
+class LevelsOf(OpDecl):
+    """y = the levels of codes as float32, without their scale"""
+
+    operands = ("x",)
+
+    @staticmethod
+    def infer(x: Type) -> TensorType:
+        return TensorType(as_codes(x).shape, DType.F32)
+
+    @staticmethod
+    def evaluate(x: np.ndarray) -> np.ndarray:
+        return x.astype(np.float32)
 
 
 @op("k.strided")

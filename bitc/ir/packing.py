@@ -105,6 +105,42 @@ def pack_weights(signs: np.ndarray, planes: int, form: WeightForm) -> np.ndarray
     return _swap_bytes(packed, (form.block, 8)) if form.byte_rows else packed
 
 
+@dataclass(frozen=True, slots=True)
+class GroupedWeights:
+    """Words and masks [blocks, KH * KW * run, block], and the first word [blocks] of a pixel that each block of channels reads."""
+
+    words: np.ndarray
+    masks: np.ndarray
+    block_word: np.ndarray
+
+
+def pack_grouped_weights(signs: np.ndarray, group: int, planes: int, block: int) -> GroupedWeights:
+    """±1 weights [M, C/group, KH, KW] of a grouped convolution over C channels.
+
+    A block of channels reads one run of words that covers its groups in all planes; the run is as long for every block. Masks keep
+    each channel to its own group.
+
+    >>> g = pack_grouped_weights(np.full((4, 32, 1, 1), -1), group=4, planes=1, block=2)
+    >>> g.block_word.tolist(), [f"{m:x}" for m in g.masks[0, 0]]
+    ([0, 1], ['ffffffff', 'ffffffff00000000'])
+    """
+    channels, size, *taps = signs.shape
+    owner = np.arange(channels) // (channels // group)
+    bits = np.zeros((2, channels, *taps, size * group), bool)  # weights and masks over all channels of a pixel
+    for channel, g in enumerate(owner):
+        bits[0, channel, ..., g * size : (g + 1) * size] = signs[channel].transpose(1, 2, 0) < 0
+        bits[1, channel, ..., g * size : (g + 1) * size] = True
+    words = np.tile(pack_bits(bits), (1,) * (2 + len(taps)) + (planes,))
+    firsts, lasts = owner * size // WORD_BITS, ((owner + 1) * size - 1) // WORD_BITS
+    blocks = [slice(i, min(i + block, channels)) for i in range(0, channels, block)]
+    plane_words, total = words_of(size * group), words.shape[-1]
+    run = max((planes - 1) * plane_words + int(lasts[b].max() - firsts[b].min()) + 1 for b in blocks)
+    starts = np.array([min(int(firsts[b].min()), total - run) for b in blocks], np.int32)
+    cut = np.stack([words[:, m, ..., start : start + run] for m, start in enumerate(np.repeat(starts, block)[:channels])], axis=1)
+    packed = [_blocked(part.reshape(channels, -1), block) for part in cut]
+    return GroupedWeights(packed[0], packed[1], starts)
+
+
 def _swap_bytes(packed: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     """The bytes of each last row of words, seen as a ``grid``, transposed."""
     as_bytes = np.ascontiguousarray(packed.astype("<u8")).view(np.uint8).reshape(*packed.shape[:-1], *grid)

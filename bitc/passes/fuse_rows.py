@@ -11,7 +11,7 @@ from bitc.passes.base import Pass
 from bitc.passes.regions import Partition, outline
 
 _BY_ROWS = {
-    "k.bconv_acc", "k.bconv_bits", "k.fconv", "k.fconv_w1", "k.pack", "k.unpack", "k.map", "k.fpool", "k.bpool_max",
+    "k.bconv_acc", "k.bconv_bits", "k.fconv", "k.fconv_w1", "k.fdepthwise", "k.pack", "k.unpack", "k.map", "k.fpool", "k.bpool_max",
 }  # fmt: skip
 _SAME_ROWS = {"k.pack", "k.unpack", "k.map"}
 """Kernels whose row y reads row y of their operands, and no other."""

@@ -20,7 +20,7 @@ _RULES: Mapping[str, Callable[[Op, Lowering], None]] = {
     "q.matmul": lower_codes.lower_product,
     "q.border": lower_codes.lower_border,
     "q.threshold": lower_codes.lower_threshold,
-    "q.decode": lower_codes.lower_decode,
+    "k.levels": lower_codes.lower_levels,
     "q.max_pool": lower_codes.lower_code_pool,
     "q.weight_conv": lower_numbers.lower_product,
     "q.weight_matmul": lower_numbers.lower_product,

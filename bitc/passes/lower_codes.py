@@ -15,10 +15,11 @@ import numpy as np
 from bitc.ir import CodeType, DType, Graph, Op, TensorType, Value
 from bitc.ir.graph import Builder
 from bitc.ir.k import NO_HALO
-from bitc.ir.packing import pack_bits, pack_weights
+from bitc.ir.packing import WeightForm, pack_bits, pack_grouped_weights, pack_weights
 from bitc.passes.lowering import Lowering, Refused, tensor_type
 from bitc.passes.padding import code_constant
 
+GROUPED_BLOCK = 8
 NEVER = np.iinfo(np.int32).max
 EXACT_IN_FLOAT = 1 << 24
 
@@ -114,7 +115,7 @@ def limits(base: np.ndarray, step: int, t: np.ndarray, descending: np.ndarray, m
 def _window(product: Op, low: Lowering) -> tuple[Value, dict[str, Any]]:
     """The input buffer of ``product`` and the attributes of a ``k.bconv`` that reads it."""
     source, signs = _source(product), _signs(product)
-    form = low.forms.bits
+    form = _form(product, low)
     attrs: dict[str, Any] = {"channels": signs.shape[0], "block": form.block, "byte_rows": form.byte_rows}
     if product.name == "q.matmul":
         placed = low.use(product.operands[0])
@@ -128,7 +129,7 @@ def _window(product: Op, low: Lowering) -> tuple[Value, dict[str, Any]]:
     placed = low.padded(product.operands[0], pads, float(pad_level), product)
     at = (placed.halo[0] - pads[0], placed.halo[1] - pads[1])
     geometry = {"taps": signs.shape[2:], "strides": product.attrs["strides"], "dilations": product.attrs["dilations"]}
-    return placed.value, {**attrs, **geometry, "at": at, "size": product.result.shape[2:], "group": product.attrs["group"]}
+    return placed.value, {**attrs, **geometry, "at": at, "size": product.result.shape[2:]}
 
 
 def _classes(border: Op | None) -> dict[str, Any]:
@@ -137,8 +138,18 @@ def _classes(border: Op | None) -> dict[str, Any]:
     return {"row_class": border.attrs["row_class"], "col_class": border.attrs["col_class"]}
 
 
-def _weights(product: Op, low: Lowering) -> Value:
-    return low.constant(pack_weights(_signs(product), _source(product).levels.planes, low.forms.bits))
+def _form(product: Op, low: Lowering) -> WeightForm:
+    """Grouped kernels take blocks of :data:`GROUPED_BLOCK` whole words on every target."""
+    return low.forms.bits if product.attrs.get("group", 1) == 1 else WeightForm(GROUPED_BLOCK)
+
+
+def _weights(product: Op, low: Lowering) -> tuple[Value, tuple[Value, ...]]:
+    """The packed weights; masks and first words of a grouped convolution."""
+    signs, planes, group = _signs(product), _source(product).levels.planes, product.attrs.get("group", 1)
+    if group == 1:
+        return low.constant(pack_weights(signs, planes, low.forms.bits)), ()
+    grouped = pack_grouped_weights(signs, group, planes, GROUPED_BLOCK)
+    return low.constant(grouped.words), (low.constant(grouped.masks), low.constant(grouped.block_word))
 
 
 def _whole_blocks(table: np.ndarray, block: int, absent: int) -> np.ndarray:
@@ -149,8 +160,9 @@ def _whole_blocks(table: np.ndarray, block: int, absent: int) -> np.ndarray:
 
 def _accumulate(product: Op, result: Value, border: Op | None, low: Lowering) -> None:
     x, attrs = _window(product, low)
-    base = _whole_blocks(base_table(product, border), low.forms.bits.block, 0)
-    operands = (x, _weights(product, low), low.constant(base))
+    base = _whole_blocks(base_table(product, border), attrs["block"], 0)
+    weights, groups = _weights(product, low)
+    operands = (x, weights, low.constant(base), *groups)
     made = low.add("k.bconv_acc", *operands, like=product, step=_source(product).levels.step, **attrs, **_classes(border))
     low.put(result, made)
 
@@ -161,9 +173,10 @@ def _bits(product: Op, border: Op | None, threshold: Op, low: Lowering) -> None:
     most = source.levels.planes * _signs(product)[0].size
     table = limits(base_table(product, border), source.levels.step, t, descending, most)
     halo = low.halo(threshold.result)
-    operands = (x, _weights(product, low), low.constant(_whole_blocks(table, low.forms.bits.block, NEVER)))
-    flip = low.constant(pack_bits(descending))
-    made = low.add("k.bconv_bits", *operands, flip, like=product, halo=halo, **attrs, **_classes(border))
+    weights, groups = _weights(product, low)
+    limit, flip = low.constant(_whole_blocks(table, attrs["block"], NEVER)), low.constant(pack_bits(descending))
+    operands = (x, weights, limit, flip, *groups)
+    made = low.add("k.bconv_bits", *operands, like=product, halo=halo, **attrs, **_classes(border))
     low.put(threshold.result, made, halo)
 
 
@@ -212,16 +225,14 @@ def _as_float(threshold: Op, source: Value, low: Lowering) -> Value:
     return low.add("k.map", source, like=threshold, body=body, x_halos=(NO_HALO,), halos=(NO_HALO,))
 
 
-def lower_decode(op: Op, low: Lowering) -> None:
-    """``q.decode``: each level's value, as float32 computes it, from a table."""
-    x = op.operands[0]
-    source = x.type
+def lower_levels(op: Op, low: Lowering) -> None:
+    """``k.levels``."""
+    source = op.operands[0].type
     assert isinstance(source, CodeType)
-    values = source.levels.values().astype(np.float32) * np.float32(source.scale)
-    placed = low.use(x)
-    halo = low.halo(op.result)
-    attrs = {"values": tuple(map(float, values)), "channels": source.shape[1], "x_halo": placed.halo, "halo": halo}
-    low.put(op.result, low.add("k.unpack", placed.value, like=op, **attrs), halo)
+    levels, placed, halo = source.levels, low.use(op.operands[0]), low.halo(op.result)
+    attrs = {"lo": levels.lo, "step": levels.step, "planes": levels.planes, "channels": source.shape[1]}
+    made = low.add("k.unpack", placed.value, like=op, x_halo=placed.halo, halo=halo, **attrs)
+    low.put(op.result, made, halo)
 
 
 def lower_code_pool(op: Op, low: Lowering) -> None:

@@ -40,16 +40,15 @@ def lower_product(op: Op, low: Lowering) -> None:
     weights = _weights(op)
     _float32(op)
     x, attrs = _window(op, weights, low)
-    halo = low.halo(op.result)
-    attrs |= {"channels": weights.shape[0], "block": low.forms.float_block, "halo": halo}
-    group = attrs.get("group", 1)
-    signs = op.name.startswith("q.") and group == 1 and bool(np.isin(weights, (-1, 1)).all())
-    if signs:
-        packed = np.packbits(pack_floats(weights, low.forms.float_block) < 0, axis=-1, bitorder="little")
+    halo, group, block = low.halo(op.result), op.attrs.get("group", 1), low.forms.float_block
+    blocked = {"channels": weights.shape[0], "block": block, "group": group}
+    if group == 1 and op.name.startswith("q.") and bool(np.isin(weights, (-1, 1)).all()):
+        kernel, packed = "k.fconv_w1", np.packbits(pack_floats(weights, block) < 0, axis=-1, bitorder="little")
+    elif group > 1 and weights.shape[:2] == (group, 1):
+        kernel, packed, blocked = "k.fdepthwise", np.ascontiguousarray(weights[:, 0].transpose(1, 2, 0)), {}
     else:
-        parts = np.split(weights.astype(np.float32), group)
-        packed = np.stack([pack_floats(part, low.forms.float_block) for part in parts])
-    made = low.add("k.fconv_w1" if signs else "k.fconv", x, low.constant(packed), like=op, **attrs)
+        kernel, packed = "k.fconv", np.stack([pack_floats(part, block) for part in np.split(weights, group)])
+    made = low.add(kernel, x, low.constant(packed), like=op, halo=halo, **attrs, **blocked)
     low.put(op.result, as_shape(made, physical_shape(tensor_type(op.result)), op, low) if not any(halo) else made, halo)
 
 
@@ -66,7 +65,7 @@ def _window(op: Op, weights: np.ndarray, low: Lowering) -> tuple[Value, dict[str
     placed = low.padded(source, pads, 0.0, op)
     at = (placed.halo[0] - pads[0], placed.halo[1] - pads[1])
     geometry = {"taps": weights.shape[2:], "strides": op.attrs["strides"], "dilations": op.attrs["dilations"]}
-    return placed.value, {**geometry, "at": at, "size": op.result.shape[2:], "group": op.attrs["group"]}
+    return placed.value, {**geometry, "at": at, "size": op.result.shape[2:]}
 
 
 def lower_pool(op: Op, low: Lowering) -> None:

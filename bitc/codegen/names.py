@@ -1,0 +1,133 @@
+"""C text from Python values: identifiers, literals, array bodies, and names safe inside comments."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from bitc.ir import DType
+
+_RESERVED = frozenset(
+    """auto break case char const continue default do double else enum extern float for goto if inline int long register
+    restrict return short signed sizeof static struct switch typedef union unsigned void volatile while _Bool _Complex
+    _Imaginary asm bool true false nullptr constexpr alignas alignof thread_local static_assert typeof class new delete
+    private public protected this template operator namespace using try catch throw virtual friend and or not xor
+    batch arena io main""".split()
+)
+
+CTYPES = {
+    DType.F32: "float",
+    DType.F64: "double",
+    DType.I8: "int8_t",
+    DType.U8: "uint8_t",
+    DType.I16: "int16_t",
+    DType.U16: "uint16_t",
+    DType.I32: "int32_t",
+    DType.U32: "uint32_t",
+    DType.I64: "int64_t",
+    DType.U64: "uint64_t",
+    DType.BOOL: "uint8_t",
+}
+"""The C type of an element in memory; float16 has none."""
+
+
+def identifier(text: str) -> str:
+    """``text`` as a C identifier.
+
+    >>> identifier("features.3/Conv:0"), identifier("int"), identifier("3x"), identifier("_a"), identifier("é")
+    ('features_3_Conv_0', 'int_', 'n3x', 'a', 'v')
+    """
+    cleaned = re.sub(r"[^0-9A-Za-z]+", "_", text).strip("_")
+    if not cleaned:
+        cleaned = "v"
+    if cleaned[0].isdigit():
+        cleaned = "n" + cleaned
+    return cleaned + "_" if cleaned in _RESERVED else cleaned
+
+
+def unique_identifiers(texts: Iterable[str], taken: Iterable[str] = ()) -> Iterator[str]:
+    """Identifiers, all different from one another and from ``taken``.
+
+    >>> list(unique_identifiers(["a.b", "a/b", "c"], taken=["c"]))
+    ['a_b', 'a_b_2', 'c_2']
+    """
+    used = set(taken)
+    for text in texts:
+        name = base = identifier(text)
+        count = 1
+        while name in used:
+            count += 1
+            name = f"{base}_{count}"
+        used.add(name)
+        yield name
+
+
+def comment(text: str) -> str:
+    """``text`` as it may stand inside ``/* ... */``.
+
+    >>> comment("a */ b /* c ??/ \\\\ d")
+    'a * / b / * c ? ?/ / d'
+    """
+    flat = " ".join(text.replace("\\", "/").split())
+    return flat.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
+
+
+def string(text: str) -> str:
+    """ASCII ``text`` as a C string literal.
+
+    >>> print(string('a"b\\n?'))
+    "a\\"b\\n\\?"
+    """
+    return json.dumps(text).replace("?", "\\?")
+
+
+def literal(value: np.generic | float | int | bool, dtype: DType) -> str:
+    """A C constant of exactly this value.
+
+    >>> literal(0.1, DType.F32), literal(float("inf"), DType.F32), literal(-(2**31), DType.I32)
+    ('0x1.99999ap-4f', 'INFINITY', '(-2147483647 - 1)')
+    """
+    if dtype.is_float:
+        number = float(np.float32(value)) if dtype is DType.F32 else float(value)
+        if math.isnan(number):
+            return "NAN"
+        if math.isinf(number):
+            return "INFINITY" if number > 0 else "-INFINITY"
+        text = re.sub(r"\.?0*p", "p", number.hex())
+        return text + ("f" if dtype is DType.F32 else "")
+    whole = int(value)
+    match dtype:
+        case DType.I64:
+            return "INT64_MIN" if whole == -(2**63) else f"INT64_C({whole})"
+        case DType.U64:
+            return f"UINT64_C(0x{whole:x})" if whole > 9 else f"{whole}u"
+        case DType.U32:
+            return f"{whole}u"
+        case DType.I32 if whole == -(2**31):
+            return "(-2147483647 - 1)"
+    return str(whole)
+
+
+def array_lines(array: np.ndarray, dtype: DType, width: int = 116) -> Iterator[str]:
+    """The elements of ``array`` as lines of a C initialiser."""
+    line = ""
+    for value in _element_texts(array.reshape(-1), dtype):
+        piece = value + ", "
+        if len(line) + len(piece) > width:
+            yield line.rstrip()
+            line = ""
+        line += piece
+    if line:
+        yield line.rstrip()
+
+
+def _element_texts(flat: np.ndarray, dtype: DType) -> Iterator[str]:
+    if dtype is DType.U64:  # by far the largest arrays: plain hexadecimal constants get a fitting unsigned type by themselves
+        return (f"0x{value:x}" if value > 9 else str(value) for value in flat.tolist())
+    if dtype in (DType.U8, DType.I32, DType.I8, DType.BOOL) and (flat != np.iinfo(np.int32).min).all():
+        return (str(int(value)) for value in flat.tolist())
+    return (literal(value, dtype) for value in flat.tolist())

@@ -1,0 +1,91 @@
+"""Targets as data: which kernels of ``runtime/``, which compiler flags, which orders of constants, which CPU features."""
+
+from __future__ import annotations
+
+import platform
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+
+from bitc.errors import Diagnostic, OptionError
+from bitc.ir.packing import WeightForm
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A kind of CPU. ``isa`` ends the names of its kernels, ``features`` are named as in Linux's /proc/cpuinfo.
+
+    ``bits`` is the order of bit weights in its convolutions, ``float_block`` the channels in a block of float weights.
+    """
+
+    name: str
+    description: str
+    isa: str
+    bits: WeightForm
+    float_block: int
+    cflags: tuple[str, ...] = ()
+    features: frozenset[str] = frozenset()
+    popcount: str = "bit tricks"
+    """How bits are counted, for reports."""
+
+
+PORTABLE = Target("portable", "C99, any CPU", "portable", WeightForm(8), 8)
+AVX2 = Target(
+    "avx2",
+    "x86-64 with AVX2 and FMA (2013 and later)",
+    "avx2",
+    WeightForm(32, byte_rows=True),
+    8,
+    ("-mavx2", "-mfma", "-mpopcnt"),
+    frozenset({"avx2", "fma", "popcnt"}),
+    "four-bit table look-up (vpshufb)",
+)
+AVX512 = Target(
+    "avx512",
+    "x86-64 with AVX-512 and VPOPCNTDQ (Ice Lake, Zen 4 and later)",
+    "avx512",
+    WeightForm(32),
+    16,
+    ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vpopcntdq", "-mfma", "-mpopcnt"),
+    frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vpopcntdq", "fma", "popcnt"}),
+    "vpopcntq",
+)
+TARGETS: dict[str, Target] = {t.name: t for t in (PORTABLE, AVX2, AVX512)}
+"""All targets by name, the plainest first; ``native`` names the last of them that runs here."""
+
+
+def target(name: str) -> Target:
+    """The target called ``name``; ``native`` is the best one for this machine. Raises :class:`OptionError` with near misses.
+
+    >>> target("avx2").isa
+    'avx2'
+    """
+    if name == "native":
+        return native()
+    if name not in TARGETS:
+        known = [*TARGETS, "native"]
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "targets: " + ", ".join(known)
+        raise OptionError(Diagnostic("O030", f"there is no target {name!r}", hint=hint))
+    return TARGETS[name]
+
+
+def native() -> Target:
+    """The last target of :data:`TARGETS` that this machine runs."""
+    return [t for t in TARGETS.values() if supported_here(t)][-1]
+
+
+def supported_here(t: Target) -> bool:
+    """Whether this machine executes what ``t`` is compiled to."""
+    return t.features <= cpu_features()
+
+
+@cache
+def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
+    """Feature flags of this CPU; none on other systems than Linux or other CPUs than x86."""
+    if platform.machine().lower() not in ("x86_64", "amd64") or not cpuinfo.is_file():
+        return frozenset()
+    found = re.search(r"^flags\s*:\s*(.*)$", cpuinfo.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
+    return frozenset(found.group(1).split()) if found else frozenset()
