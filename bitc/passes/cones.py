@@ -42,19 +42,23 @@ def cone(value: Value, is_root: Callable[[Value], bool] = lambda _: False, throu
 
 
 def integer_root(value: Value, is_integer: Callable[[Value], bool]) -> Value | None:
-    """The one value that ``value`` is a function of (max-pools apart), if ``is_integer`` holds for it.
+    """The one value that ``value`` is a function of, element by element, if ``is_integer`` holds for it.
 
-    It is the farthest one: made by no elementwise op or pool itself.
+    It is the farthest one: made by no elementwise op. Max-pools may follow one another on the way; a sum of two pools has no root,
+    for each may pick another element.
     """
-    ops = cone(value, through_pools=True)
-    made = {result for op in ops for result in op.results}
-    leaves = {operand for op in ops for operand in op.operands if operand not in made and operand.constant is None}
-    if not ops:
-        leaves = {value}
-    if len(leaves) != 1:
-        return None
-    (leaf,) = leaves
-    return leaf if is_integer(leaf) else None
+    while True:
+        ops = cone(value)
+        made = {result for op in ops for result in op.results}
+        leaves = {operand for op in ops for operand in op.operands if operand not in made and operand.constant is None}
+        if not ops:
+            leaves = {value}
+        if len(leaves) != 1:
+            return None
+        (leaf,) = leaves
+        if leaf.producer is None or leaf.producer.name != "nn.max_pool":
+            return leaf if is_integer(leaf) else None
+        value = leaf.producer.operands[0]
 
 
 def channel_vector(array: np.ndarray, rank: int) -> np.ndarray | None:
@@ -94,7 +98,7 @@ def evaluate_cone(value: Value, root: Value, samples: np.ndarray) -> np.ndarray 
             continue
         arrays = []
         for operand in op.operands:
-            array = operand.constant if operand not in known else known[operand]
+            array = known.get(operand, operand.constant)
             if array is None or (operand not in known and channel_vector(array, rank) is None):
                 return None
             arrays.append(array)
@@ -167,4 +171,4 @@ def _join(a: Directions, b: Directions) -> Directions | None:
     """The direction of a function that reaches a value on two paths; None where they pull apart."""
     if np.any(a * b < 0):
         return None
-    return np.sign(a + b)
+    return np.asarray(np.sign(a + b))

@@ -7,12 +7,15 @@ The lattice, from most to least known::
 Each op has a transfer rule; elementwise ops on finite sets are simply evaluated on all combinations. On top of that, a value that
 is a function of one integer root (an accumulator) and of per-channel constants is *tabulated* over every value the root can take:
 that proves, for instance, that ``Sign(BatchNorm(acc))`` is never 0, with the graph's own float32 arithmetic and no algebra.
+
+A fact speaks of the elements that are numbers. Where a NaN is proved possible there is no fact; NaNs that come in from outside are
+beyond it (``q.threshold`` gives them the lowest level).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -23,6 +26,7 @@ MAX_FINITE = 256
 MAX_TABLE_ROWS = 1 << 17
 MAX_TABLE_ELEMENTS = 1 << 25
 _EXACT = 1 << 24  # float32 holds every integer up to here
+_SCALES = (2.0**-126, 2.0**103)  # and times these, neither denormal nor infinite
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,8 @@ class ValueSets:
         if op.name == "nn.constant":
             return _constant_fact(op.attrs["value"])
         if op.name == "nn.assume":
-            return Finite(tuple(op.attrs["values"]))
+            assert isinstance(value.type, TensorType)
+            return _constant_fact(np.asarray(op.attrs["values"], dtype=value.type.dtype.numpy))
         if op.name in ("q.encode", "q.threshold", "q.max_pool") or isinstance(value.type, CodeType):
             assert isinstance(value.type, CodeType)
             return Integers(value.type.levels.lo, value.type.levels.hi, value.type.levels.step)
@@ -175,8 +180,8 @@ class ValueSets:
         if any(s is None for s in sets):
             return None
         merged = {v for s in sets for v in s or ()}
-        if op.name == "nn.pad":
-            merged.add(float(op.attrs["value"]))
+        if op.name == "nn.pad" and isinstance(op.operands[0].type, TensorType):
+            merged.add(float(op.operands[0].type.dtype.numpy.type(op.attrs["value"])))
         return Finite(tuple(sorted(merged))) if len(merged) <= MAX_FINITE else None
 
 
@@ -203,7 +208,7 @@ def grid(fact: Fact) -> Integers | None:
     whole = [int(v / scale) for v in fact.values]
     if max(map(abs, whole)) >= _EXACT:
         return None
-    gaps = [b - a for a, b in zip(whole, whole[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(whole)]
     return Integers(whole[0], whole[-1], int(np.gcd.reduce(gaps)) if gaps else 1, scale)
 
 
@@ -228,8 +233,8 @@ def _product_fact(op: Op, x: Fact, w: Fact) -> Fact:
     if padded:
         corners += [0, pad_level * b.lo, pad_level * b.hi]
     lo, hi = taps * min(corners), taps * max(corners)
-    exact = op.name in ("q.conv", "q.matmul") or max(abs(lo), abs(hi)) < _EXACT
-    if not exact:
+    normal = _SCALES[0] <= a.scale * b.scale <= _SCALES[1]
+    if op.name not in ("q.conv", "q.matmul") and not (normal and max(abs(lo), abs(hi)) < _EXACT):
         return None
     step = _sum_step(a, b) if not padded else _padded_step(op, a, b, pad_level)
     start = lo + (taps * a.lo * b.lo - lo) % step
@@ -238,14 +243,20 @@ def _product_fact(op: Op, x: Fact, w: Fact) -> Fact:
 
 def _sum_step(a: Integers, b: Integers) -> int:
     """Products of a = a0 + s·i and b = b0 + t·j differ by multiples of gcd(s·b0, t·a0, s·t); so do their sums."""
-    return int(np.gcd.reduce([a.step * b.lo, b.step * a.lo, a.step * b.step])) or 1
+    s, t = _gap(a), _gap(b)
+    return int(np.gcd.reduce([s * b.lo, t * a.lo, s * t])) or 1
+
+
+def _gap(values: Integers) -> int:
+    """The step, 0 for a single value."""
+    return values.step if values.lo < values.hi else 0
 
 
 def _padded_step(op: Op, a: Integers, b: Integers, pad_level: int) -> int:
     """A padded pixel swaps a0·b for pad_level·b in all its channels at once: the difference must be 0 modulo the step."""
     step = _sum_step(a, b)
     per_pixel = op.operands[1].shape[1]
-    return int(np.gcd(step, abs(a.lo - pad_level) * int(np.gcd(per_pixel * b.lo, b.step)))) or 1
+    return int(np.gcd(step, abs(a.lo - pad_level) * int(np.gcd(per_pixel * b.lo, _gap(b))))) or 1
 
 
 def _elementwise_fact(op: Op, facts: list[Fact]) -> Fact:
@@ -258,11 +269,13 @@ def _elementwise_fact(op: Op, facts: list[Fact]) -> Fact:
 
 
 def _small_set(op: Op, index: int, fact: Fact) -> tuple[float, ...] | None:
-    if isinstance(fact, Finite):
-        return fact.values
-    if isinstance(fact, Integers) and fact.count <= MAX_FINITE:
-        return tuple(float(v) for v in fact.samples(DType.F64))
+    """All values of an operand, both zeros for a zero: they differ under a division."""
     operand = op.operands[index].type
+    if isinstance(fact, Integers) and fact.count <= MAX_FINITE:
+        fact = Finite(tuple(float(v) for v in fact.samples(DType.F64)))
+    if isinstance(fact, Finite):
+        floats = isinstance(operand, TensorType) and operand.dtype.is_float
+        return (-0.0, *fact.values) if floats and 0.0 in fact.values else fact.values
     return (0.0, 1.0) if isinstance(operand, TensorType) and operand.dtype is DType.BOOL else None
 
 
@@ -284,9 +297,12 @@ def _cast_fact(op: Op, fact: Fact) -> Fact:
         return Finite(_small_set(op, 0, fact) or (0.0, 1.0))
     if isinstance(fact, Finite):
         return _evaluated(op, [fact.values])
-    if isinstance(fact, Integers) and to.is_float and max(abs(fact.lo), abs(fact.hi)) < _EXACT:
+    if fact is None or not to.is_float:
+        return None
+    if isinstance(fact, Integers) and to is not DType.F16 and max(abs(fact.lo), abs(fact.hi)) < _EXACT:
         return fact
-    return fact if isinstance(fact, Range) and to.is_float else None
+    lo, hi = op.decl.evaluate(np.array(bounds(fact)), to=to)
+    return Range(float(lo), float(hi), _whole(fact))
 
 
 def bounds(fact: Fact) -> tuple[float, float]:
@@ -311,7 +327,11 @@ def _named_fact(op: Op, facts: list[Fact]) -> Fact:
         case "nn.where":
             return _joined_sets(facts[1], facts[2])
         case "nn.relu":
-            return Range(max(lo, 0.0), max(hi, 0.0), _whole(facts[0]))
+            return _narrowed(max(lo, 0.0), max(hi, 0.0), _whole(facts[0]))
+        case "nn.add" | "nn.sub" | "nn.mul" | "nn.div" | "nn.neg":
+            return _corner_range(op, facts)
+        case "nn.multi_threshold":
+            return _narrowed(0.0, len(facts) - 1.0, True)
         case "nn.sigmoid":
             return Range(0.0, 1.0)
         case "nn.tanh":
@@ -335,6 +355,20 @@ def _whole(fact: Fact) -> bool:
         case Integers(scale=scale):
             return scale >= 1
     return False
+
+
+def _corner_range(op: Op, facts: list[Fact]) -> Fact:
+    """Arithmetic takes its extremes at the corners of its operands' bounds, rounding included (it is monotone)."""
+    ends = [bounds(fact) for fact in facts]
+    divides_by_zero = op.name == "nn.div" and ends[1][0] <= 0 <= ends[1][1]
+    (kind,) = {operand.type.dtype for operand in op.operands if isinstance(operand.type, TensorType)}
+    if divides_by_zero or not kind.is_float or not np.isfinite(ends).all():
+        return None
+    corners = np.array(list(product(*ends)), dtype=kind.numpy)
+    reached = op.decl.evaluate(*corners.T)
+    if not np.isfinite(reached).all():
+        return None
+    return _narrowed(float(reached.min()), float(reached.max()), op.name != "nn.div" and all(map(_whole, facts)))
 
 
 def _whole_range(op: Op, lo: float, hi: float) -> Fact:
