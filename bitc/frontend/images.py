@@ -130,6 +130,7 @@ def _nearest(n: Node, sizes: Sequence[int], scales: Sequence[float], transform: 
     y = n.x()
     for axis, (size, scale) in enumerate(zip(sizes, scales, strict=True)):
         if size != y.shape[axis] or scale != 1:
+            n.check_size(8 * size)
             positions = _source_positions(n, np.arange(size), y.shape[axis], size, np.float32(scale), transform)
             indices = _round_positions(n, positions, rounding).clip(0, y.shape[axis] - 1).astype(np.int64)
             y = n.emit("nn.gather", y, indices=indices, axis=axis)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import onnx
 
 from bitc.errors import BitcError, Diagnostic, ModelError, UnsupportedError, first_error
@@ -21,7 +22,7 @@ from bitc.frontend import (  # noqa: F401  (each enters its handlers)
 from bitc.frontend.batch import dependences
 from bitc.frontend.dims import INPUT_DTYPES, InputSpec, bind_inputs
 from bitc.frontend.load import ModelLike, Source, check_opset, load
-from bitc.frontend.node import Handler, Node, NodeProblem, find_handler, location
+from bitc.frontend.node import TOO_LARGE, Handler, Node, NodeProblem, find_handler, location
 from bitc.frontend.reference import fold_by_reference
 from bitc.frontend.unknown import unknown_op
 from bitc.ir import Builder, Graph, InferenceError, TensorType, Value, drop_dead
@@ -194,10 +195,12 @@ def _apply(node: Node, handler: Handler | None) -> Sequence[Value]:
     try:
         if handler is None:
             raise unknown_op(node)
-        results = handler(node)
+        with np.errstate(all="ignore"):  # infinities and NaN in a file's constants are its own business
+            results = handler(node)
         return (results,) if isinstance(results, Value) else tuple(results)
     except NodeProblem as problem:
-        folded = None if problem.broken else fold_by_reference(node)
+        final = problem.broken or problem.diagnostic.code == TOO_LARGE
+        folded = None if final else fold_by_reference(node)
         if folded is None:
             raise
         return folded

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]  # ships no types
+from google.protobuf.descriptor import FieldDescriptor  # type: ignore[import-untyped]  # ships no types
+from google.protobuf.message import DecodeError, EncodeError, Message  # type: ignore[import-untyped]
 
 from bitc.errors import Diagnostic, ModelError, OptionError, UnsupportedError, first_error
 from bitc.frontend.node import canonical_domain, location
@@ -105,6 +106,9 @@ def _parse(data: bytes, name: str) -> onnx.ModelProto:
         proto.ParseFromString(data)
     except (DecodeError, ValueError, RuntimeError):
         raise ModelError(Diagnostic("M001", "this is not an ONNX file, or it is cut short", where)) from None
+    if any(_names_that_are_not_text(proto)):
+        rule = "names are UTF-8 text"
+        raise ModelError(Diagnostic("M001", "the file holds names that are not text, so it is damaged", where, rule))
     if not proto.HasField("graph"):
         raise ModelError(
             Diagnostic("M001", "the file holds no ONNX graph", where, hint="export the network as ONNX again")
@@ -115,6 +119,17 @@ def _parse(data: bytes, name: str) -> onnx.ModelProto:
         rule = f"a graph has at most {MAX_NODES} nodes"
         raise ModelError(Diagnostic("M001", "the graph is too large", where, rule, str(len(proto.graph.node))))
     return proto
+
+
+def _names_that_are_not_text(message: Message) -> Iterator[str]:
+    """Fields of type string that hold other bytes, which protobuf hands out as ``bytes``."""
+    for field, value in message.ListFields():
+        entries = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else (value,)
+        if field.type == FieldDescriptor.TYPE_STRING:
+            yield from (field.name for entry in entries if isinstance(entry, bytes))
+        elif field.type == FieldDescriptor.TYPE_MESSAGE:
+            for entry in entries:
+                yield from _names_that_are_not_text(entry)
 
 
 def _inline(proto: onnx.ModelProto) -> onnx.ModelProto:

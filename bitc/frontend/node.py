@@ -18,6 +18,8 @@ from bitc.errors import Diagnostic
 from bitc.frontend.tensors import TensorReader
 from bitc.ir import Builder, DType, TensorType, Value
 
+MAX_MADE_BYTES = 1 << 28
+TOO_LARGE = "U006"
 STANDARD = ""
 QONNX = "qonnx"
 _DOMAINS = {
@@ -191,6 +193,12 @@ class Node:
     def scalar(self, number: float | np.floating, like: Value) -> Value:
         """A rank-0 constant in the dtype of ``like``."""
         return self.constant(np.asarray(number, dtype=dtype_of(like).numpy))
+
+    def check_size(self, size_bytes: int) -> None:
+        """Refuse to make a table or constant that a small file blows up."""
+        if size_bytes > MAX_MADE_BYTES:
+            rule = f"a computed constant has at most {MAX_MADE_BYTES} bytes"
+            raise self.unsupported(rule, f"{size_bytes} bytes", code=TOO_LARGE)
 
     # ------------------------------------------------------------------------------------------------------ refusals
 

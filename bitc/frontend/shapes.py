@@ -9,8 +9,6 @@ import numpy as np
 from bitc.frontend.node import Node, handles
 from bitc.ir import Value
 
-MAX_FILLED_BYTES = 1 << 28
-
 
 @handles("Constant")
 def constant(n: Node) -> Value:
@@ -58,7 +56,7 @@ def constant_of_shape(n: Node) -> Value:
     dims = n.int_list(0, "shape")
     if value.size != 1 or any(dim < 0 for dim in dims):
         raise n.broken("ConstantOfShape has one value and sizes that are not negative", f"shape {dims}")
-    _check_size(n, prod(dims) * value.itemsize)
+    n.check_size(prod(dims) * value.itemsize)
     return n.constant(np.full(dims, value.reshape(())))
 
 
@@ -69,12 +67,7 @@ def arithmetic_range(n: Node) -> Value:
     if not start.size == limit.size == delta.size == 1 or delta.item() == 0:
         raise n.broken("start, limit and delta of Range are scalars, delta not 0")
     count = max(0, ceil((limit.item() - start.item()) / delta.item()))
-    _check_size(n, count * start.itemsize)
+    n.check_size(count * start.itemsize)
     steps = np.full(count, delta.reshape(()), start.dtype)
     steps[:1] = start.reshape(())
     return n.constant(np.cumsum(steps, dtype=start.dtype))
-
-
-def _check_size(n: Node, size_bytes: int) -> None:
-    if size_bytes > MAX_FILLED_BYTES:
-        raise n.unsupported(f"a computed constant has at most {MAX_FILLED_BYTES} bytes", f"{size_bytes} bytes")

@@ -93,6 +93,8 @@ def split(n: Node) -> tuple[Value, ...]:
     axis = n.axis(n.integer("axis", 0), len(x.shape))
     total, count = x.shape[axis], n.integer("num_outputs", len(n.proto.output))
     parts = n.integers("split") if n.opset < 13 else (n.int_list(1, "split") if n.maybe(1) else None)
+    if count != len(n.proto.output):
+        raise n.broken("num_outputs of Split is the number of its outputs", str(count))
     if parts is None:
         part = -(-total // max(count, 1))
         parts = [min(part, total - i * part) for i in range(count)]
@@ -170,6 +172,7 @@ def tile(n: Node) -> Value:
         raise n.broken("repeats of Tile has one positive number for each axis", f"{y.type}, repeats {repeats}")
     for axis, count in enumerate(repeats):
         if count > 1:
+            n.check_size(8 * count * y.shape[axis])
             y = n.emit("nn.gather", y, indices=np.tile(np.arange(y.shape[axis]), count), axis=axis)
     return y
 
@@ -216,6 +219,7 @@ def _pad(n: Node, pads: list[int], value: float) -> Value:
     for axis in range(rank):
         begin, end = pads[axis], pads[rank + axis]
         if begin or end:
+            n.check_size(8 * (begin + end + y.shape[axis]))
             indices = np.pad(np.arange(y.shape[axis]), (begin, end), mode=mode)  # type: ignore[call-overload]
             y = n.emit("nn.gather", y, indices=indices, axis=axis)
     return y

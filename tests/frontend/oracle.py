@@ -30,7 +30,9 @@ def model(
 ) -> onnx.ModelProto:
     """A model; an input is an example array, or a dtype with dimensions that may be names or None."""
     typed = {k: (v.dtype, v.shape) if isinstance(v, np.ndarray) else v for k, v in inputs.items()}
-    infos = [helper.make_tensor_value_info(k, helper.np_dtype_to_tensor_dtype(np.dtype(d)), s) for k, (d, s) in typed.items()]
+    infos = [
+        helper.make_tensor_value_info(k, helper.np_dtype_to_tensor_dtype(np.dtype(d)), s) for k, (d, s) in typed.items()
+    ]
     graph = helper.make_graph(
         list(nodes),
         "small",

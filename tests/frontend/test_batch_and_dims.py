@@ -17,7 +17,9 @@ from bitc.ir import evaluate
 F = np.float32
 
 
-def net(nodes: Sequence[onnx.NodeProto], dims: Dims, constants: dict[str, Any] | None = None, opset: int = 13) -> onnx.ModelProto:
+def net(
+    nodes: Sequence[onnx.NodeProto], dims: Dims, constants: dict[str, Any] | None = None, opset: int = 13
+) -> onnx.ModelProto:
     """A network of one float input ``x`` with these dimensions."""
     return model(nodes, {"x": (F, dims)}, {k: np.asarray(v) for k, v in (constants or {}).items()}, opset=opset)
 
@@ -25,22 +27,36 @@ def net(nodes: Sequence[onnx.NodeProto], dims: Dims, constants: dict[str, Any] |
 W = np.random.default_rng(0).normal(size=(12, 3)).astype(F)
 FLATTEN = [node("Flatten", "x", "f"), node("MatMul", "f w", "y")]
 BY_SHAPE = [
-    node("Shape", "x", "s"), node("Gather", "s zero", "n"), node("Unsqueeze", "n zeros", "n1"), node("Concat", "n1 minus", "to", axis=0),
-    node("Reshape", "x to", "f"), node("MatMul", "f w", "y"),
-]  # fmt: skip
+    node("Shape", "x", "s"),
+    node("Gather", "s zero", "n"),
+    node("Unsqueeze", "n zeros", "n1"),
+    node("Concat", "n1 minus", "to", axis=0),
+    node("Reshape", "x to", "f"),
+    node("MatMul", "f w", "y"),
+]
 ONES_BY_SHAPE = [
-    node("Shape", "x", "s"), node("ConstantOfShape", "s", "zero"), node("GreaterOrEqual", "x zero", "c"), node("Expand", "one s", "ones"),
-    node("Neg", "ones", "minus"), node("Where", "c ones minus", "y"),
-]  # fmt: skip
+    node("Shape", "x", "s"),
+    node("ConstantOfShape", "s", "zero"),
+    node("GreaterOrEqual", "x zero", "c"),
+    node("Expand", "one s", "ones"),
+    node("Neg", "ones", "minus"),
+    node("Where", "c ones minus", "y"),
+]
 SHAPE_CONSTANTS = {"zero": np.int64(0), "zeros": np.array([0]), "minus": np.array([-1]), "w": W}
 
 
 @pytest.mark.parametrize(
     ("nodes", "constants"),
-    [(FLATTEN, {"w": W}), (BY_SHAPE, SHAPE_CONSTANTS), (ONES_BY_SHAPE, {"one": F(1)}),
-     ([node("Softmax", "x", axis=1)], {}), ([node("ReduceMean", "x", axes=[1, 2], keepdims=0)], {}),
-     ([node("Concat", "x x", axis=2)], {}), ([node("Add", "x c")], {"c": W[:1, :].reshape(1, 1, 3)})],
-)  # fmt: skip
+    [
+        (FLATTEN, {"w": W}),
+        (BY_SHAPE, SHAPE_CONSTANTS),
+        (ONES_BY_SHAPE, {"one": F(1)}),
+        ([node("Softmax", "x", axis=1)], {}),
+        ([node("ReduceMean", "x", axes=[1, 2], keepdims=0)], {}),
+        ([node("Concat", "x x", axis=2)], {}),
+        ([node("Add", "x c")], {"c": W[:1, :].reshape(1, 1, 3)}),
+    ],
+)
 def test_free_batch(nodes: list[onnx.NodeProto], constants: dict[str, Any]) -> None:
     """The graph is made for one image; image by image it agrees with onnxruntime's batch of three."""
     proto = net(nodes, ["N", 4, 3], constants, opset=13)
@@ -63,7 +79,10 @@ def test_free_batch(nodes: list[onnx.NodeProto], constants: dict[str, Any]) -> N
         ([node("Reshape", "x s")], {"s": np.array([4, 3])}),
         ([node("Reshape", "x s", "f"), node("MatMul", "f w")], {"s": np.array([1, -1]), "w": W}),
         ([node("Gather", "x i", "f", axis=0), node("Add", "x f")], {"i": np.array([0])}),
-        ([node("Shape", "x", "s"), node("Cast", "s", "c", to=1), node("Gather", "c i", "n"), node("Div", "x n")], {"i": np.array(0)}),
+        (
+            [node("Shape", "x", "s"), node("Cast", "s", "c", to=1), node("Gather", "c i", "n"), node("Div", "x n")],
+            {"i": np.array(0)},
+        ),
         ([node("Slice", "x s e a t")], {"s": [-1], "e": [-(2**31)], "a": [0], "t": [-1]}),
         ([node("Pad", "x p")], {"p": [0, 0, 0, 1, 0, 0]}),
         ([node("ArgMax", "x", axis=0)], {}),

@@ -88,10 +88,18 @@ def test_bipolar(scale: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 15])
-@pytest.mark.parametrize(("shape", "channels", "layout"), [
-    ((6, 5), 5, ""), ((2, 7, 5), 5, ""), ((2, 5, 7), 5, "NCW"), ((2, 5, 4, 3), 5, ""), ((2, 4, 3, 5), 5, "NHWC"), ((2, 5, 4, 3), 1, "NCHW"),
-    ((2, 5, 4, 3, 2), 5, ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("shape", "channels", "layout"),
+    [
+        ((6, 5), 5, ""),
+        ((2, 7, 5), 5, ""),
+        ((2, 5, 7), 5, "NCW"),
+        ((2, 5, 4, 3), 5, ""),
+        ((2, 4, 3, 5), 5, "NHWC"),
+        ((2, 5, 4, 3), 1, "NCHW"),
+        ((2, 5, 4, 3, 2), 5, ""),
+    ],
+)
 def test_multi_threshold(count: int, shape: tuple[int, ...], channels: int, layout: str) -> None:
     """Few thresholds are plain comparisons, many one op; without a layout rank 3 has its channels last."""
     table = np.random.default_rng(count).normal(0, 2, (channels, count)).round(1).astype(F)
@@ -109,14 +117,19 @@ def test_trunc(mode: str) -> None:
     first = quantizer("Trunc", x, {"s": 0.5, "z": 0.0, "i": 8, "o": 4}, rounding_mode=mode)
     first.opset_import[1].version = 1
     agree(first, x)
-    agree(quantizer("Trunc", x, {"s": 0.5, "z": 1.0, "i": 8, "t": 4.0, "o": 4}, rounding_mode=mode, signed=1, narrow=1), x)
+    agree(
+        quantizer("Trunc", x, {"s": 0.5, "z": 1.0, "i": 8, "t": 4.0, "o": 4}, rounding_mode=mode, signed=1, narrow=1), x
+    )
 
 
 @pytest.mark.parametrize("domain", ["onnx.brevitas", "finn.custom_op.general", "qonnx.custom_op.general", ""])
 def test_domains_without_opset_import(domain: str) -> None:
     """Every spelling is taken, imported or not, and weights fold to their quantized values."""
     x, w = data(3, 4), np.array([[0.3, -0.2], [0.0, -0.7], [1.4, 0.1], [-3, 3]], F)
-    nodes = [helper.make_node("Quant", ["w", "s", "z", "b"], ["wq"], domain=domain, signed=1, narrow=1), node("MatMul", "x wq")]
+    nodes = [
+        helper.make_node("Quant", ["w", "s", "z", "b"], ["wq"], domain=domain, signed=1, narrow=1),
+        node("MatMul", "x wq"),
+    ]
     proto = model(nodes, {"x": x}, {"w": w, "s": F(0.5), "z": F(0), "b": F(2)})
     graph = import_model(proto)
     (product,) = (op for op in graph.ops if op.name == "nn.matmul")
