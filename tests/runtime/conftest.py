@@ -1,16 +1,13 @@
-"""The ``isa`` marker: skip, with the reason, where the instruction set can be neither run nor emulated."""
+"""Tests of kernels take their instruction set as the parameter ``isa``: skip, with the reason, if it cannot run."""
 
 import pytest
 
 from .harness import why_not
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "isa(name): needs the instruction set, native or emulated")
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for marker in item.iter_markers("isa"):
-        reason = why_not(marker.args[0])
-        if reason:
-            pytest.skip(reason)
+    """Skip tests whose ``isa`` can be neither run nor emulated here."""
+    isa = item.callspec.params.get("isa") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
+    reason = why_not(isa) if isinstance(isa, str) else None
+    if reason:
+        pytest.skip(reason)

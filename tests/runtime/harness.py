@@ -11,6 +11,7 @@ names a vector type (``__m256i`` ...) are not exported.
 
 import atexit
 import functools
+import hashlib
 import re
 import shutil
 import subprocess
@@ -21,9 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cffi  # type: ignore[import-untyped]
+import cffi
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
 EMULATION = Path(__file__).resolve().parent / "emulation"
@@ -53,6 +55,9 @@ _CPU_FEATURES = {
 }
 _GUARD = 0xA5
 
+for_each_isa = pytest.mark.parametrize("isa", ISAS)
+"""Decorator: one test for each instruction set, as the argument ``isa``; skipped where it cannot be run."""
+
 
 @functools.cache
 def _scratch() -> Path:
@@ -61,8 +66,9 @@ def _scratch() -> Path:
     return Path(folder)
 
 
-def _compile(source: str, name: str, compiler: str, flags: tuple[str, ...]) -> Path:
+def _compile(source: str, compiler: str, flags: tuple[str, ...]) -> Path:
     """Build ``source`` as a shared library; raise ``RuntimeError`` with the compiler's words if it refuses."""
+    name = hashlib.sha256(repr((source, compiler, flags)).encode()).hexdigest()[:16]
     c_file, library = _scratch() / f"{name}.c", _scratch() / f"{name}.so"
     c_file.write_text(source, encoding="utf-8")
     command = [compiler, *flags, "-fPIC", "-shared", "-o", str(library), str(c_file), "-lm"]
@@ -79,7 +85,7 @@ def cpu_has(isa: str) -> bool:
         return True
     tests = " && ".join(f'__builtin_cpu_supports("{feature}")' for feature in _CPU_FEATURES[isa])
     try:
-        library = _compile(f"int has(void) {{ return {tests}; }}\n", f"cpu-{isa}", COMPILERS[0], ())
+        library = _compile(f"int has(void) {{ return {tests}; }}\n", COMPILERS[0], ())
     except RuntimeError:  # not an x86: the compiler does not know the feature's name
         return False
     ffi = cffi.FFI()
@@ -150,7 +156,8 @@ def _with_includes(headers: tuple[str, ...]) -> list[str]:
 def _interface(text: str) -> tuple[list[str], dict[str, str], dict[str, int]]:
     """Struct typedefs, prototypes by function name and integer macros found in a header's text."""
     text = re.sub(r"/\*.*?\*/", " ", text, flags=re.S)
-    structs = re.findall(r"^typedef struct \w+ \{.*?^\} \w+;", text, re.S | re.M)
+    types = re.findall(r"^typedef (?:struct \w+ \{.*?^\} \w+|[^{};]+\));", text, re.S | re.M)
+    structs = [declaration for declaration in types if "__m" not in declaration]
     prototypes = {}
     for result, name, arguments in re.findall(r"^static inline ([\w *]+?)\b(bitc_\w+)\(([^)]*)\)\s*\{", text, re.M):
         if "__m" not in result + arguments:
@@ -184,10 +191,6 @@ def _source(headers: tuple[str, ...]) -> _Source:
     return _Source("\n".join([*lines, ""]), structs, prototypes, constants)
 
 
-def _library_name(headers: tuple[str, ...], *more: str) -> str:
-    return "-".join([*(Path(header).stem for header in headers), *more])
-
-
 @functools.cache
 def kernels(*headers: str, isa: str, compiler: str = COMPILERS[0] if COMPILERS else "cc") -> Kernels:
     """Compile ``headers`` (names in ``runtime/``) for ``isa`` and load them; emulated where the CPU lacks it.
@@ -199,12 +202,20 @@ def kernels(*headers: str, isa: str, compiler: str = COMPILERS[0] if COMPILERS e
     if cpu_has(isa):
         flags: tuple[str, ...] = (*STRICT, f"-I{RUNTIME}", *FLAGS[isa])
     else:  # SIMDe's own code is not clean under our warnings; ``check_compiles`` holds ours to them
-        flags = ("-std=c99", "-O1", "-w", "-Wno-psabi", f"-I{EMULATION}", f"-I{RUNTIME}")
+        flags = (
+            "-std=c99",
+            "-O1",
+            "-w",
+            "-Wno-psabi",
+            "-Werror=implicit-function-declaration",
+            f"-I{EMULATION}",
+            f"-I{RUNTIME}",
+        )
     ffi = cffi.FFI()
     ffi.cdef("\n".join(source.structs))
     for name, prototype in source.prototypes.items():
         ffi.cdef("extern " + re.sub(rf"\b{name}\(", f"(*at_{name})(", prototype, count=1))
-    library = ffi.dlopen(str(_compile(source.text, _library_name(headers, isa, compiler), compiler, flags)))
+    library = ffi.dlopen(str(_compile(source.text, compiler, flags)))
     functions = {name: getattr(library, f"at_{name}") for name in source.prototypes}
     return Kernels(ffi, functions, source.constants)
 
@@ -215,8 +226,7 @@ def check_compiles(*headers: str, isa: str, compiler: str) -> None:
     Raises:
         RuntimeError: the compiler warns or fails; the text is its output.
     """
-    name = _library_name(headers, isa, compiler, "check")
-    _compile(_source(headers).text, name, compiler, (*STRICT, f"-I{RUNTIME}", *FLAGS[isa]))
+    _compile(_source(headers).text, compiler, (*STRICT, f"-I{RUNTIME}", *FLAGS[isa]))
 
 
 @contextmanager

@@ -14,4 +14,16 @@ typedef simde__mmask16 __mmask16;
 typedef simde__mmask32 __mmask32;
 typedef simde__mmask64 __mmask64;
 
+/* What SIMDe 0.7.4 lacks. */
+static inline __m512 bitc_emulated_cvtepi32_ps(__m512i a) {
+    int from[16];
+    float to[16];
+    _mm512_storeu_si512(from, a);
+    for (int i = 0; i < 16; i++) to[i] = (float)from[i];
+    return _mm512_loadu_ps(to);
+}
+#ifndef _mm512_cvtepi32_ps
+#define _mm512_cvtepi32_ps bitc_emulated_cvtepi32_ps
+#endif
+
 #endif

@@ -1,0 +1,72 @@
+/* Between float values and packed codes, and the halo of packed buffers. Contract of bpack_<isa>.h, in plain C.
+ *
+ * A code of P planes is the number of its 0 bits, 0..P (P = 1: bit 0 is +1, bit 1 is -1). Channel c of plane p of a
+ * pixel is the bit c%64 of word p*ceil(c/64) + c/64 from the pixel's first word; padding bits are 0.
+ *
+ *   pack    x    float  [pixels][c]
+ *           thr  float  [planes][c]
+ *           down uint64 [ceil(c/64)]; bit of plane p = down ? !(x <= thr[p]) : !(x >= thr[p]), so NaN gives bit 1
+ *           y    the first pixel's words, pixels out_pixel_words apart; all words of the planes are written
+ *   unpack  x    the first pixel's words, pixels in_pixel_words apart
+ *           y    float [pixels][c] = (float)(lo + step * number of 0 bits)
+ *
+ * Pointers need no more than their type's alignment; nothing beyond the named elements is read or written.
+ */
+#ifndef BITC_BPACK_PORTABLE_H
+#define BITC_BPACK_PORTABLE_H
+
+#include "base.h"
+
+static inline void bitc_pack_f32_portable(const float *x, int32_t pixels, int32_t c, const float *thr,
+                                          const uint64_t *down, int32_t planes, uint64_t *y, int32_t out_pixel_words) {
+    const int32_t words = bitc_words(c);
+    for (int32_t i = 0; i < pixels; i++, x += c, y += out_pixel_words) {
+        for (int32_t plane = 0; plane < planes; plane++) {
+            for (int32_t word = 0; word < words; word++) {
+                const float *from = x + 64 * word, *at = thr + (ptrdiff_t)plane * c + 64 * word;
+                const int32_t channels = c - 64 * word < 64 ? c - 64 * word : 64;
+                uint64_t below = 0, above = 0;
+                for (int32_t k = 0; k < channels; k++) {
+                    below |= (uint64_t)!(from[k] >= at[k]) << k;
+                    above |= (uint64_t)!(from[k] <= at[k]) << k;
+                }
+                y[plane * words + word] = (below & ~down[word]) | (above & down[word]);
+            }
+        }
+    }
+}
+
+static inline void bitc_unpack_f32_portable(const uint64_t *x, int32_t in_pixel_words, int32_t pixels, int32_t c,
+                                            int32_t planes, int32_t lo, int32_t step, float *y) {
+    const int32_t words = bitc_words(c);
+    for (int32_t i = 0; i < pixels; i++, x += in_pixel_words, y += c) {
+        for (int32_t k = 0; k < c; k++) {
+            int32_t zeros = 0;
+            for (int32_t plane = 0; plane < planes; plane++) {
+                zeros += (int32_t)(~(x[plane * words + k / 64] >> k % 64) & 1);
+            }
+            y[k] = (float)(lo + step * zeros);
+        }
+    }
+}
+
+/* Writes `pattern`, the words of a pixel, to neighbouring pixels. */
+static inline void bitc_fill_pixels(uint64_t *y, int32_t pixels, int32_t pixel_words, const uint64_t *pattern) {
+    for (int32_t i = 0; i < pixels; i++, y += pixel_words) memcpy(y, pattern, (size_t)pixel_words * sizeof *y);
+}
+
+/* Writes `pattern` (pixel_words words) to the halo of a buffer of top + h + bottom rows, row_words apart, of
+ * left + w + right pixels. y is the buffer's first word; the interior and words past a row's last pixel stay. */
+static inline void bitc_fill_halo(uint64_t *y, int32_t h, int32_t w, int32_t pixel_words, int32_t row_words,
+                                  int32_t top, int32_t bottom, int32_t left, int32_t right, const uint64_t *pattern) {
+    for (int32_t row = -top; row < h + bottom; row++, y += row_words) {
+        if (row < 0 || row >= h) {
+            bitc_fill_pixels(y, left + w + right, pixel_words, pattern);
+        } else {
+            bitc_fill_pixels(y, left, pixel_words, pattern);
+            bitc_fill_pixels(y + (ptrdiff_t)(left + w) * pixel_words, right, pixel_words, pattern);
+        }
+    }
+}
+
+#endif

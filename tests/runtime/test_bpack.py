@@ -1,0 +1,65 @@
+"""Packing, unpacking and halo kernels against comparisons in NumPy, bit for bit, on every instruction set."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from .harness import for_each_isa, guarded, kernels
+from .packing import pack, words_of
+
+CHANNELS = (1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129)
+SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 3.4e38, 0.1], np.float32)
+
+
+@for_each_isa
+@pytest.mark.parametrize("gap", [0, 2])
+def test_pack_compares_with_thresholds(isa: str, gap: int) -> None:
+    kernel = kernels(f"bpack_{isa}.h", isa=isa)
+    rng, p = np.random.default_rng(1), kernel.pointer
+    for c, planes, pixels in itertools.product(CHANNELS, (1, 2, 3), (1, 5)):
+        x, thr = rng.choice(SPECIAL, (pixels, c)), rng.choice(SPECIAL, (planes, c))
+        down = rng.integers(0, 2, c, np.uint8)
+        expected = np.where(down, ~(x[:, None] <= thr), ~(x[:, None] >= thr))
+        words, down_words = words_of(c) * planes, pack(down)
+        with guarded((pixels, words + gap), np.uint64) as y, guarded((pixels, c), np.float32) as source:
+            source[:] = x
+            before = y[:, words:].copy()
+            run = getattr(kernel, f"bitc_pack_f32_{isa}")
+            run(p(source), pixels, c, p(thr), p(down_words), planes, p(y), words + gap)
+            np.testing.assert_array_equal(y[:, :words].reshape(pixels, planes, -1), pack(expected))
+            np.testing.assert_array_equal(y[:, words:], before)
+
+
+@for_each_isa
+def test_unpack_counts_zero_bits(isa: str) -> None:
+    kernel = kernels(f"bpack_{isa}.h", isa=isa)
+    rng, p = np.random.default_rng(2), kernel.pointer
+    for c, planes, pixels, gap in itertools.product(CHANNELS, (1, 2, 3), (1, 5), (0, 1)):
+        bits = rng.integers(0, 2, (pixels, planes, c), np.uint8)
+        x = np.zeros((pixels, planes * words_of(c) + gap), np.uint64)
+        x[:, : planes * words_of(c)] = pack(bits).reshape(pixels, -1)
+        for lo, step in ((-1, 2), (0, 1), (7, -3), (2**24 + 1, 2)):
+            with guarded((pixels, c), np.float32) as y:
+                run = getattr(kernel, f"bitc_unpack_f32_{isa}")
+                run(p(x), x.shape[1], pixels, c, planes, lo, step, p(y))
+                expected = (lo + step * (1 - bits.astype(np.int64)).sum(1)).astype(np.float32)
+                np.testing.assert_array_equal(y, expected)
+
+
+@pytest.mark.parametrize("halo", list(itertools.product((0, 1, 2), repeat=4)))
+def test_fill_halo_leaves_the_interior(halo: tuple[int, int, int, int]) -> None:
+    kernel = kernels("bpack_portable.h", isa="portable")
+    p, (top, bottom, left, right) = kernel.pointer, halo
+    for h, w, pixel_words, gap in itertools.product((1, 3), (1, 4), (1, 3), (0, 2)):
+        pattern = np.arange(1, pixel_words + 1, dtype=np.uint64)
+        row_words = (left + w + right) * pixel_words + gap
+        with guarded((top + h + bottom, row_words), np.uint64) as y:
+            expected = y.copy()
+            pixels = expected[:, : row_words - gap].reshape(len(y), left + w + right, pixel_words).copy()
+            interior = pixels[top : top + h, left : left + w].copy()
+            pixels[:] = pattern
+            pixels[top : top + h, left : left + w] = interior
+            expected[:, : row_words - gap] = pixels.reshape(len(y), -1)
+            kernel.bitc_fill_halo(p(y), h, w, pixel_words, row_words, top, bottom, left, right, p(pattern))
+            np.testing.assert_array_equal(y, expected)
