@@ -82,7 +82,7 @@ def fits(value: object, kind: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool)
     if kind is str:
         return isinstance(value, str) and not isinstance(value, DType | Layout)
-    runtime = origin or kind
+    runtime = object if kind is Any else origin or kind
     return isinstance(value, runtime) if isinstance(runtime, type) else True
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -78,17 +77,8 @@ def element_texts(array: np.ndarray) -> list[str]:
     return [str(int(element)) for element in flat]
 
 
-def parse_elements(texts: Sequence[str], shape: Sequence[int], dtype: DType) -> np.ndarray:
-    """The read-only array of the given elements. Raises ``ValueError`` naming the element that does not fit."""
-    array = np.empty(len(texts), dtype.numpy)
-    for index, text in enumerate(texts):
-        array[index : index + 1] = _parse_element(text, dtype)
-    array = array.reshape(tuple(shape))
-    array.flags.writeable = False
-    return array
-
-
-def _parse_element(text: str, dtype: DType) -> np.ndarray:
+def parse_element(text: str, dtype: DType) -> np.ndarray:
+    """The one-element array that ``text`` stands for. Raises ``ValueError`` when it is no value of ``dtype``."""
     if dtype is DType.BOOL:
         if text not in ("true", "false"):
             raise ValueError(f"{text} is no bool; write true or false")

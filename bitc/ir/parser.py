@@ -20,7 +20,7 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 
 from bitc.ir.attributes import MAX_DEPTH, declared_kinds, fits, kind_words
 from bitc.ir.graph import Graph, Op, Value, result_types
-from bitc.ir.literals import parse_elements, parse_float
+from bitc.ir.literals import parse_element, parse_float
 from bitc.ir.ops import REQUIRED, OpDecl, all_ops
 from bitc.ir.types import BufferType, CodeType, DType, Layout, Levels, TensorType, Type
 
@@ -53,7 +53,7 @@ class IrSyntaxError(ValueError):
         self.column = start - (before.rfind("\n") + 1) + 1
         line = text.split("\n", self.line)[self.line - 1]
         carets = max(1, min(end, start - self.column + 1 + len(line)) - start)
-        shift = max(0, self.column - 1 - _SHOWN_COLUMNS // 2)
+        shift = max(0, min(self.column - 1 - _SHOWN_COLUMNS // 2, len(line) - _SHOWN_COLUMNS))
         shown = line[shift : shift + _SHOWN_COLUMNS]
         pad = re.sub(r"[^\t]", " ", shown[: self.column - 1 - shift])
         mark = "^" * min(carets, max(1, len(shown) - len(pad)))
@@ -272,10 +272,15 @@ class _Elaborator:
         dtype, shape = self._dtype(element), self._dims(dims)
         if len(texts) != TensorType(shape).size:
             raise self.error(dims, f"shape {list(shape)} has {TensorType(shape).size} elements, {len(texts)} are given")
-        try:
-            return parse_elements(texts, shape, dtype)
-        except ValueError as error:
-            raise self.error(tree, str(error)) from None
+        array = np.empty(len(texts), dtype.numpy)
+        for index, token in enumerate(texts):
+            try:
+                array[index : index + 1] = parse_element(token, dtype)
+            except ValueError as error:
+                raise self.error(token, str(error)) from None
+        array = array.reshape(shape)
+        array.flags.writeable = False
+        return array
 
     def _constant(self, tree: Tree[Token]) -> np.ndarray:
         key, element, dims = tree.children

@@ -54,7 +54,7 @@ class _Printer:
         if depth > MAX_DEPTH:
             raise ValueError(f"regions nest deeper than {MAX_DEPTH}")
         inputs = ", ".join(f"%{name_text(v.name)}: {v.type}{_origin(v, v.name)}" for v in graph.inputs)
-        attrs = f" attrs {{{self._pairs(graph.attrs, depth)}}}" if graph.attrs else ""
+        attrs = f" attrs {{{self._pairs(graph.attrs, depth + 1)}}}" if graph.attrs else ""
         lines = [f"graph @{name_text(graph.name)}({inputs}) -> ({_names(graph.outputs)}){attrs} {{"]
         lines.extend(_INDENT * (depth + 1) + self._op(op, depth + 1) for op in graph.ops)
         lines.append(_INDENT * depth + "}")
@@ -75,7 +75,8 @@ class _Printer:
         for key, value in attrs.items():
             if fault := kind_fault(value):
                 raise TypeError(f"attribute {key!r} {fault}")
-            pairs.append(f"{name_text(key)} = {self._attr(value, depth)}")
+            bare = json.dumps(key) if key.isdigit() else name_text(key)  # a number would read as one
+            pairs.append(f"{bare} = {self._attr(value, depth)}")
         return ", ".join(pairs)
 
     def _attr(self, value: object, depth: int) -> str:

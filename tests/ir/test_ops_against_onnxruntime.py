@@ -15,7 +15,9 @@ from bitc.ir import Builder, DType, Graph, TensorType, evaluate
 RNG = np.random.default_rng(7)
 
 
-def onnx_run(op_type: str, inputs: list[np.ndarray], outputs: int = 1, opset: int = 19, **attrs: Any) -> list[np.ndarray]:
+def onnx_run(
+    op_type: str, inputs: list[np.ndarray], outputs: int = 1, opset: int = 19, **attrs: Any
+) -> list[np.ndarray]:
     """Outputs of a model of one node."""
     names = [f"i{k}" for k in range(len(inputs))]
     outs = [f"o{k}" for k in range(outputs)]
