@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator
@@ -74,15 +73,6 @@ def comment(text: str) -> str:
     """
     flat = " ".join(text.replace("\\", "/").split())
     return flat.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
-
-
-def string(text: str) -> str:
-    """ASCII ``text`` as a C string literal.
-
-    >>> print(string('a"b\\n?'))
-    "a\\"b\\n\\?"
-    """
-    return json.dumps(text).replace("?", "\\?")
 
 
 def literal(value: np.generic | float | int | bool, dtype: DType) -> str:

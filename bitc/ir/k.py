@@ -92,6 +92,8 @@ WINDOW = {"taps": REQUIRED, "strides": REQUIRED, "dilations": REQUIRED, "at": RE
 _BCONV = {
     **WINDOW,
     "channels": REQUIRED,
+    "planes": REQUIRED,
+    "terms": REQUIRED,
     "row_class": (),
     "col_class": (),
     "block": REQUIRED,

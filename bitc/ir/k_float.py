@@ -158,53 +158,71 @@ class Reduce(OpDecl):
         return np.asarray(function(x.reshape(outer, length, inner), axis=1), dtype=x.dtype)
 
 
+_ALONG = {"outer": REQUIRED, "length": REQUIRED, "inner": REQUIRED}
+
+
+def _along(x: Type, outer: int, length: int, inner: int) -> BufferType:
+    source = as_buffer(x, DType.F32)
+    if source.size != outer * length * inner:
+        raise InferenceError(f"{source} is not [{outer}, {length}, {inner}]")
+    return source
+
+
 @op("k.softmax")
 class SoftmaxKernel(OpDecl):
-    """softmax (or its logarithm) over the last axis of x [outer, length]"""
+    """softmax (or its logarithm) over the middle axis of x seen as [outer, length, inner]"""
 
     operands = ("x",)
-    attrs = {"log": False}
+    attrs = {"log": False, **_ALONG}
 
     @staticmethod
-    def infer(x: Type, *, log: bool) -> BufferType:
-        return as_buffer(x, DType.F32, 2)
+    def infer(x: Type, *, log: bool, outer: int, length: int, inner: int) -> BufferType:
+        return BufferType((outer, length, inner), _along(x, outer, length, inner).dtype)
 
     @staticmethod
-    def evaluate(x: np.ndarray, *, log: bool) -> np.ndarray:
-        return nn_linear.Softmax.evaluate(x, axis=-1, log=log)
+    def evaluate(x: np.ndarray, *, log: bool, outer: int, length: int, inner: int) -> np.ndarray:
+        return nn_linear.Softmax.evaluate(x.reshape(outer, length, inner), axis=1, log=log)
 
 
 @op("k.argmax")
 class ArgMaxKernel(OpDecl):
-    """index (int64) of the largest (``least``: smallest) element of each row of x [outer, length]; of equals the first, or the ``last``"""
+    """index (int64) of the largest (``least``: smallest) element along the middle axis of x seen as [outer, length, inner]; of equals
+    the first, or the ``last``"""
 
     operands = ("x",)
-    attrs = {"last": False, "least": False}
+    attrs = {"last": False, "least": False, **_ALONG}
 
     @staticmethod
-    def infer(x: Type, *, last: bool, least: bool) -> BufferType:
-        return BufferType(as_buffer(x, DType.F32, 2).shape[:1], DType.I64)
+    def infer(x: Type, *, last: bool, least: bool, outer: int, length: int, inner: int) -> BufferType:
+        _along(x, outer, length, inner)
+        return BufferType((outer, inner), DType.I64)
 
     @staticmethod
-    def evaluate(x: np.ndarray, *, last: bool, least: bool) -> np.ndarray:
-        return nn_linear.ArgMax.evaluate(x, axis=-1, keepdims=False, last=last, least=least)
+    def evaluate(x: np.ndarray, *, last: bool, least: bool, outer: int, length: int, inner: int) -> np.ndarray:
+        seen = x.reshape(outer, length, inner)
+        return nn_linear.ArgMax.evaluate(seen, axis=1, keepdims=False, last=last, least=least)
 
 
 @op("k.topk")
 class TopKKernel(OpDecl):
-    """values, indices of the k largest (or smallest) elements of each row of x [outer, length], sorted; of equals the lower index first"""
+    """values, indices of the k largest (or smallest) elements along the middle axis of x seen as [outer, length, inner], sorted; of
+    equals the lower index first"""
 
     operands = ("x",)
-    attrs = {"k": REQUIRED, "largest": True}
+    attrs = {"k": REQUIRED, "largest": True, **_ALONG}
     results = 2
 
     @staticmethod
-    def infer(x: Type, *, k: int, largest: bool) -> tuple[BufferType, BufferType]:
-        source = as_buffer(x, DType.F32, 2)
-        if not 0 < k <= source.shape[1]:
-            raise InferenceError(f"k {k} is outside {source}")
-        return BufferType((source.shape[0], k), DType.F32), BufferType((source.shape[0], k), DType.I64)
+    def infer(
+        x: Type, *, k: int, largest: bool, outer: int, length: int, inner: int
+    ) -> tuple[BufferType, BufferType]:
+        _along(x, outer, length, inner)
+        if not 0 < k <= length:
+            raise InferenceError(f"k {k} is outside [{outer}, {length}, {inner}]")
+        return BufferType((outer, k, inner), DType.F32), BufferType((outer, k, inner), DType.I64)
 
     @staticmethod
-    def evaluate(x: np.ndarray, *, k: int, largest: bool) -> tuple[np.ndarray, np.ndarray]:
-        return nn_linear.TopK.evaluate(x, k=k, axis=-1, largest=largest)
+    def evaluate(
+        x: np.ndarray, *, k: int, largest: bool, outer: int, length: int, inner: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return nn_linear.TopK.evaluate(x.reshape(outer, length, inner), k=k, axis=1, largest=largest)

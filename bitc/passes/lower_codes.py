@@ -116,7 +116,8 @@ def _window(product: Op, low: Lowering) -> tuple[Value, dict[str, Any]]:
     """The input buffer of ``product`` and the attributes of a ``k.bconv`` that reads it."""
     source, signs = _source(product), _signs(product)
     form = _form(product, low)
-    attrs: dict[str, Any] = {"channels": signs.shape[0], "block": form.block, "byte_rows": form.byte_rows}
+    counts = {"channels": signs.shape[0], "planes": source.levels.planes, "terms": signs[0].size}
+    attrs: dict[str, Any] = {**counts, "block": form.block, "byte_rows": form.byte_rows}
     if product.name == "q.matmul":
         placed = low.use(product.operands[0])
         if any(placed.halo):

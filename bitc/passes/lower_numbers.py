@@ -73,6 +73,12 @@ def lower_pool(op: Op, low: Lowering) -> None:
     _float32(op)
     if len(op.operands[0].shape) != 4:
         raise Refused("U133", f"pools an image of rank {len(op.operands[0].shape)}", "images are [N,C,H,W]", str(op.operands[0].type))
+    if _covers_image(op):
+        n, c, h, w = op.operands[0].shape
+        kind = "max" if op.name == "nn.max_pool" else "mean"
+        made = low.add("k.reduce", low.dense(op.operands[0], op), like=op, kind=kind, outer=n, length=h * w, inner=c)
+        low.put(op.result, as_shape(made, physical_shape(tensor_type(op.result)), op, low))
+        return
     placed, pads, halo = low.use(op.operands[0]), op.attrs["pads"], low.halo(op.result)
     attrs: dict[str, Any] = {"kind": "max" if op.name == "nn.max_pool" else "avg"}
     if attrs["kind"] == "avg":
@@ -91,6 +97,12 @@ def lower_pool(op: Op, low: Lowering) -> None:
         **attrs,
     )
     low.put(op.result, made, halo)
+
+
+def _covers_image(op: Op) -> bool:
+    """Whether the pool's one window is the whole image."""
+    x, attrs = op.operands[0].shape, op.attrs
+    return attrs["kernel"] == x[2:] and op.result.shape[2:] == (1, 1) and not any(attrs["pads"]) and set(attrs["dilations"]) == {1}
 
 
 def lower_reduce(op: Op, low: Lowering) -> None:
@@ -125,21 +137,17 @@ def _axes_to_end(
 
 
 def lower_along_axis(op: Op, low: Lowering) -> None:
-    """``nn.softmax``, ``nn.argmax``, ``nn.topk``: rows of the axis, made innermost."""
+    """``nn.softmax``, ``nn.argmax``, ``nn.topk``."""
     _float32(op)
     x = op.operands[0]
     axis = op.attrs["axis"] % len(x.shape)
-    made, order = low.dense(x, op), list(memory_axes(tensor_type(x)))
-    inner = [a for a in order[order.index(axis) + 1 :] if x.shape[a] != 1]
-    if inner:
-        made, order = _axes_to_end(made, order, {axis}, x.shape, op, low)
-    else:
-        order = [a for a in order if a != axis] + [axis]
-    rows = as_shape(made, (prod(x.shape) // x.shape[axis], x.shape[axis]), op, low)
+    order = list(memory_axes(tensor_type(x)))
+    at = order.index(axis)
+    sizes = [x.shape[a] for a in order]
     attrs = {key: value for key, value in op.attrs.items() if key not in ("axis", "keepdims")}
-    results = low.builder.add_multi(op.name.replace("nn.", "k."), rows, loc=op.loc, **attrs)
-    dropped = op.name == "nn.argmax" and not op.attrs["keepdims"]
-    if dropped:
+    attrs |= {"outer": prod(sizes[:at]), "length": sizes[at], "inner": prod(sizes[at + 1 :])}
+    results = low.builder.add_multi(op.name.replace("nn.", "k."), low.dense(x, op), loc=op.loc, **attrs)
+    if op.name == "nn.argmax" and not op.attrs["keepdims"]:
         order = [a - (a > axis) for a in order if a != axis]
     for value, result in zip(op.results, results, strict=True):
         low.put(value, arrange(result, order, tensor_type(value), op, low))

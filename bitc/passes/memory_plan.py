@@ -164,7 +164,7 @@ def _rows_lifetimes(op: Op, lives: _Lives, moment: int) -> int:
 
 
 def _work_in_place(op: Op, moment: int, lives: _Lives, storage: dict[Value, Storage]) -> None:
-    """Let results of a map take over operands that are read for the last time here, element for element."""
+    """Let results of a map take over operands that are read for the last time here, element for element of one dtype."""
     if any(any(halo) for halo in (*op.attrs["x_halos"], *op.attrs["halos"])):
         return
     roots = [lives.root[operand] for operand in op.operands]
@@ -174,7 +174,8 @@ def _work_in_place(op: Op, moment: int, lives: _Lives, storage: dict[Value, Stor
         if made in storage or lives.first[made] != moment:
             continue
         for operand, root in free.items():
-            ends_here = root not in storage and lives.last[root] == moment and roots.count(root) == 1
+            same_dtype = operand.type.dtype is result.type.dtype  # type: ignore[union-attr]
+            ends_here = same_dtype and root not in storage and lives.last[root] == moment and roots.count(root) == 1
             if ends_here and lives.size[root] == lives.size[made] and operand.shape == result.shape:
                 lives.join(made, root)
                 del free[operand]

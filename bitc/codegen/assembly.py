@@ -1,0 +1,145 @@
+"""The C plan under construction: names for arrays, structs and buffers, and pointer expressions into buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from bitc.codegen.maps import dtype_of, plan_map
+from bitc.codegen.names import CTYPES, comment
+from bitc.codegen.plan import Array, Call, Geometry, Pointer, Program
+from bitc.ir import DType, Op, Value
+from bitc.ir.k import Halo
+from bitc.passes.memory_plan import MemoryPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where calls stand: in a loop over images ``n`` or not, and over all ``rows``, a band of them (``y`` to ``end``) or single ones (``r``)."""
+
+    images: int
+    rows: int
+    by_band: bool = False
+    single: bool = False
+
+    def one_row(self) -> Frame:
+        """The same inside a loop over single rows."""
+        return replace(self, single=True)
+
+    @property
+    def first(self) -> str:
+        """The first row of the band."""
+        return "y" if self.by_band else "0"
+
+    @property
+    def end(self) -> str:
+        """One past its last row."""
+        return "end" if self.by_band else str(self.rows)
+
+    def row(self, inner: bool) -> str:
+        """The row of a pointer; buffers that live inside a band (``inner``) begin with its first row."""
+        if not self.single:
+            return "0" if inner else self.first
+        return "(r - y)" if inner and self.by_band else "r"
+
+    def times(self, width: int) -> str:
+        """``width`` for each of the rows."""
+        if self.single:
+            return str(width)
+        return f"(end - y) * {width}" if self.by_band else str(self.rows * width)
+
+
+@dataclass(slots=True)
+class Assembly:
+    """Collects the pieces of a :class:`Program`. Equal constants and equal structs are kept once."""
+
+    program: Program
+    memory: MemoryPlan
+    isa: str
+    inner: frozenset[Value] = frozenset()
+    """Values that live inside the row region at hand."""
+    _arrays: dict[tuple[str, bytes], str] = field(default_factory=dict)
+    _geometries: dict[tuple[str, tuple[tuple[str, str], ...]], str] = field(default_factory=dict)
+    _pointers: dict[tuple[int, str], str] = field(default_factory=dict)
+
+    def array(self, values: np.ndarray, note: str) -> str:
+        """The name of a constant array with these elements."""
+        key = (str(values.dtype), np.ascontiguousarray(values).tobytes())
+        if key not in self._arrays:
+            self._arrays[key] = f"{self.program.name}_c{len(self._arrays)}"
+            self.program.arrays.append(Array(self._arrays[key], DType.of(values.dtype), values, comment(note)))
+        return self._arrays[key]
+
+    def constant(self, value: Value) -> str:
+        """The array of a constant operand."""
+        array = value.constant
+        assert array is not None, f"%{value.name} must be a constant"
+        return self.array(array, f"{dtype_of(value)}{list(array.shape)}")
+
+    def geometry(self, struct: str, fields: Mapping[str, object]) -> str:
+        """The name of a constant struct with these fields."""
+        items = tuple((name, str(value)) for name, value in fields.items())
+        if (struct, items) not in self._geometries:
+            name = f"{self.program.name}_g{len(self._geometries)}"
+            self._geometries[struct, items] = name
+            self.program.geometries.append(Geometry(name, struct, items))
+        return self._geometries[struct, items]
+
+    def base(self, value: Value) -> str:
+        """The pointer to a buffer's first element."""
+        storage = self.memory.storage.get(value)
+        if value.constant is not None:
+            return self.constant(value)
+        assert storage is not None, f"%{value.name} has no place"
+        if storage.home != "arena":
+            return ("in" if storage.home == "input" else "out") + str(storage.place)
+        ctype = CTYPES[dtype_of(value)]
+        key = (storage.place, ctype)
+        if key not in self._pointers:
+            self._pointers[key] = f"b{len(self._pointers)}"
+            self.program.pointers.append(Pointer(self._pointers[key], ctype, storage.place))
+        return self._pointers[key]
+
+    @staticmethod
+    def offset(pointer: str, *terms: int | str) -> str:
+        """``pointer`` moved by the sum of ``terms``; zeros vanish.
+
+        >>> Assembly.offset("b0", 0, "n * 12", 3)
+        'b0 + n * 12 + 3'
+        """
+        fixed = sum(term for term in terms if isinstance(term, int))
+        moving = [term for term in terms if isinstance(term, str)]
+        return " + ".join([pointer, *moving, *([str(fixed)] if fixed else [])])
+
+    def at_pixel(self, value: Value, frame: Frame, at: tuple[int, ...]) -> str:
+        """The pointer to pixel ``at`` (row, column) of the whole buffer of the image at hand."""
+        images, rows, columns, elements = value.shape
+        image = [f"n * {rows * columns * elements}"] if frame.images > 1 and images > 1 else []
+        return self.offset(self.base(value), *image, (at[0] * columns + at[1]) * elements)
+
+    def at_row(self, value: Value, frame: Frame, halo: Halo) -> str:
+        """The pointer to the first pixel inside ``halo`` of the row at hand."""
+        images, rows, columns, elements = value.shape
+        inner = value in self.inner
+        row = frame.row(inner)
+        repeated = rows - halo[0] - halo[2] == 1 and frame.rows > 1
+        terms: list[int | str] = [f"n * {rows * columns * elements}"] if frame.images > 1 and images > 1 and not inner else []
+        if row != "0" and not repeated:
+            terms.append(f"{row} * {columns * elements}")
+        return self.offset(self.base(value), *terms, (halo[0] * columns + halo[1]) * elements)
+
+    def map_call(self, op: Op, frame: Frame) -> Call:
+        """The call of a map's own function, which is added to the program."""
+        places = [self.memory.storage.get(operand) for operand in op.operands]
+        shared = {
+            index: places.index(storage)
+            for index, result in enumerate(op.results)
+            if (storage := self.memory.storage[result]).home == "arena" and storage in places
+        }
+        name = f"{self.program.name}_map{len(self.program.maps)}"
+        plan = plan_map(op, name, shared, self.constant)
+        self.program.maps.append(plan.function)
+        pointers = [self.at_row(value, frame, halo) for value, halo in plan.arguments]
+        return Call(name, (*pointers, frame.times(1)))

@@ -1,0 +1,130 @@
+"""From a k graph to the C plan: ports, memory, then the calls of each op in order."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from bitc.codegen.assembly import Assembly, Frame
+from bitc.codegen.kernels import BY_IMAGE, calls_of
+from bitc.codegen.maps import dtype_of
+from bitc.codegen.names import comment, unique_identifiers
+from bitc.codegen.plan import Port, Program, Step
+from bitc.codegen.targets import Target
+from bitc.errors import Diagnostic, UnsupportedError
+from bitc.ir import Graph, Op
+from bitc.passes.fuse_rows import image_rows, inner_values
+from bitc.passes.memory_plan import ALIGN_BYTES, plan_memory
+
+MOST_ELEMENTS = 2**31 - 1
+
+
+def build_program(graph: Graph, name: str, target: Target, guard_bytes: int = 0) -> Program:
+    """The C plan of ``graph``. Raises :class:`UnsupportedError` for buffers that 32-bit indices do not reach."""
+    for value in graph.values():
+        if prod(value.shape) > MOST_ELEMENTS:
+            here = f"{value.type} of {value.origin or value.name}"
+            raise UnsupportedError(Diagnostic("U140", "a tensor is too large", rule="fewer than 2^31 elements", here=here))
+    memory = plan_memory(graph, guard_bytes)
+    inputs, outputs = _ports(graph)
+    program = Program(name, inputs, outputs, max(memory.arena_bytes, ALIGN_BYTES))
+    out = Assembly(program, memory, target.isa)
+    for op in graph.ops:
+        if op.name == "k.rows":
+            _rows(op, out)
+        elif op.name not in ("nn.constant", "k.view"):
+            program.steps.append(_single(op, out))
+    return program
+
+
+def _ports(graph: Graph) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+    values = [*graph.inputs, *graph.outputs]
+    titles = graph.attrs.get("output_names", [value.origin or value.name for value in graph.outputs])
+    titles = [*(value.name for value in graph.inputs), *titles]
+    fields = unique_identifiers(titles)
+    ports = [
+        Port(title, field, dtype_of(value), value.shape, prod(value.shape))
+        for value, title, field in zip(values, titles, fields, strict=True)
+    ]
+    return tuple(ports[: len(graph.inputs)]), tuple(ports[len(graph.inputs) :])
+
+
+def _single(op: Op, out: Assembly) -> Step:
+    images, rows = op.results[0].shape[:2] if op.name in BY_IMAGE else (1, 1)
+    if op.name in BY_IMAGE and op.name not in ("k.fill_halo", "k.copy_image"):
+        images, rows = image_rows(op)
+    frame = Frame(images, rows)
+    out.inner = frozenset()
+    calls = tuple(calls_of(op, frame, out))
+    out.program.layers.append(layer(op, [call.function for call in calls]))
+    return Step(_note([op]), images, rows, rows, calls)
+
+
+def _rows(op: Op, out: Assembly) -> None:
+    body: Graph = op.attrs["body"]
+    ops = [inner for inner in body.ops if inner.name != "nn.constant"]
+    images, rows = image_rows(ops[0])
+    step = op.attrs["step"]
+    frame = Frame(images, rows, by_band=step < rows)
+    out.inner = frozenset(inner_values(body))
+    calls = []
+    for inner in ops:
+        made = calls_of(inner, frame, out)
+        out.program.layers.append(layer(inner, [call.function for call in made]))
+        calls += made
+    out.program.steps.append(Step(_note(ops), images, rows, step, tuple(calls)))
+
+
+def _note(ops: list[Op]) -> str:
+    locs = dict.fromkeys(part for op in ops for part in op.loc.split("; ") if part)
+    kinds = ", ".join(dict.fromkeys(op.name.removeprefix("k.") for op in ops))
+    return comment(f"{kinds}: {', '.join(locs)}" if locs else kinds)
+
+
+def layer(op: Op, functions: list[str]) -> dict[str, Any]:
+    """What the manifest says of an op: its kernel, the form of its operands, its result's shape and its multiplications."""
+    found: dict[str, Any] = {
+        "op": op.name,
+        "node": op.loc,
+        "kernel": functions[0] if functions else "",
+        "form": form(op),
+        "shape": list(op.results[0].shape),
+        "macs": multiplications(op),
+    }
+    if op.name in ("k.bconv_acc", "k.bconv_bits", "k.fconv", "k.fconv_w1", "k.fdepthwise"):
+        found["window"] = list(op.attrs["taps"])
+        found["size"] = list(op.attrs["size"])
+    return found
+
+
+def form(op: Op) -> str:
+    """How many bits meet how many: ``1x1 bit``, ``2 planes x 1 bit``, ``float32 x 1 bit``, ``float32``."""
+    match op.name:
+        case "k.bconv_acc" | "k.bconv_bits":
+            planes = op.attrs["planes"]
+            return "1x1 bit" if planes == 1 else f"{planes} planes x 1 bit"
+        case "k.fconv_w1":
+            return "float32 x 1 bit"
+        case "k.pack" | "k.unpack" | "k.bpool_max":
+            return "bits"
+        case "k.fconv" | "k.fdepthwise" | "k.fpool" | "k.reduce" | "k.softmax" | "k.argmax" | "k.topk":
+            return "float32"
+        case "k.map":
+            return ", ".join(dict.fromkeys(str(dtype_of(value)) for value in op.results))
+    return ""
+
+
+def multiplications(op: Op) -> int:
+    """Multiply-accumulates of a product (of a plane of codes: each plane counts), 0 for other ops."""
+    match op.name:
+        case "k.bconv_acc" | "k.bconv_bits":
+            per_output = op.attrs["terms"] * op.attrs["planes"]
+            return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * op.attrs["channels"] * per_output)
+        case "k.fconv" | "k.fconv_w1":
+            terms = op.operands[0].shape[3] // op.attrs["group"] * prod(op.attrs["taps"])
+            return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * op.attrs["channels"] * terms)
+        case "k.fdepthwise":
+            return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * op.operands[1].shape[2] * prod(op.attrs["taps"]))
+    return 0
+
+

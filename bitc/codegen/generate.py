@@ -1,0 +1,130 @@
+"""``generate``: the text files of a self-contained C library, from a k graph.
+
+Takes a k graph (after ``lower``, with or without ``fuse-rows``), gives header, source, kernels, weights, README and CMakeLists as
+text. Guarantees: the same graph, name, target and options give the same bytes; the C is clean under
+:data:`bitc.toolchain.STRICT_WARNINGS`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+import bitc
+from bitc.codegen import names
+from bitc.codegen.build import build_program
+from bitc.codegen.plan import Port, Program
+from bitc.codegen.runtime_files import files_defining, pasted
+from bitc.codegen.targets import Target
+from bitc.ir import Graph
+from bitc.passes.memory_plan import ALIGN_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """Text files by name, the manifest (``manifest.json`` as data), and bytes of the arena and of all constants."""
+
+    files: dict[str, str]
+    manifest: dict[str, Any]
+    arena_bytes: int
+    weight_bytes: int
+
+
+def generate(
+    graph: Graph, *, name: str, target: Target, options: Mapping[str, str], guard_bytes: int = 0
+) -> Generated:
+    """The library ``name`` (made a C identifier) for ``graph`` on ``target``.
+
+    ``options`` go into the banner. ``graph.attrs`` may hold ``batch`` (the symbol of a free batch dimension; the graph is then for one
+    item), ``model`` (the file's name), ``sha256`` and ``outputs_contract`` (output name to ``{"exact": bool, "ulp": int}``).
+    ``guard_bytes`` leaves gaps between buffers (for tests). Raises :class:`UnsupportedError`.
+    """
+    program = build_program(graph, names.identifier(name), target, guard_bytes)
+    manifest = _manifest(graph, program, target)
+    facts = {
+        "p": program,
+        "upper": program.name.upper(),
+        "batch": graph.attrs.get("batch"),
+        "banner": _banner(graph, target, options),
+        "sha256": manifest["model"]["sha256"],
+        "align": ALIGN_BYTES,
+        "target": target,
+        "kernels": pasted(files_defining(f for f in program.functions() if f.startswith("bitc_"))),
+        "metadata": list(_characters(json.dumps(manifest, sort_keys=True))),
+        "manifest": manifest,
+    }
+    environment = _environment()
+    files = {
+        file: environment.get_template(template).render(facts)
+        for template, file in (
+            ("network.h.j2", f"{program.name}.h"),
+            ("network.c.j2", f"{program.name}.c"),
+            ("kernels.h.j2", f"{program.name}_kernels.h"),
+            ("weights.h.j2", f"{program.name}_weights.h"),
+            ("README.md.j2", "README.md"),
+            ("CMakeLists.txt.j2", "CMakeLists.txt"),
+        )
+    }
+    files["manifest.json"] = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+    return Generated(files, manifest, program.arena_bytes, program.weight_bytes)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("bitc.codegen"),
+        undefined=StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["comment"] = names.comment
+    return environment
+
+
+def _banner(graph: Graph, target: Target, options: Mapping[str, str]) -> list[str]:
+    chosen = ", ".join(f"{key}={value}" for key, value in sorted(options.items())) or "none"
+    lines = [
+        f"Made by bitc {bitc.__version__} from {graph.attrs.get('model', graph.name)}.",
+        f"Model sha256: {graph.attrs.get('sha256', 'unknown')}",
+        f"Target: {target.name} ({target.description})",
+        f"Options: {chosen}",
+    ]
+    return [names.comment(line) for line in lines]
+
+
+def _manifest(graph: Graph, program: Program, target: Target) -> dict[str, Any]:
+    batch = graph.attrs.get("batch")
+    contract = graph.attrs.get("outputs_contract", {})
+
+    def port(p: Port) -> dict[str, Any]:
+        shape: list[Any] = list(p.shape)
+        if batch is not None:
+            shape[0] = batch
+        return {"name": p.name, "field": p.field, "dtype": p.dtype.value, "shape": shape}
+
+    return {
+        "bitc": bitc.__version__,
+        "target": target.name,
+        "cflags": list(target.cflags),
+        "features": sorted(target.features),
+        "name": program.name,
+        "model": {"name": graph.attrs.get("model", graph.name), "sha256": graph.attrs.get("sha256", "unknown")},
+        "batch": batch,
+        "arena_bytes": program.arena_bytes,
+        "weight_bytes": program.weight_bytes,
+        "inputs": [port(p) for p in program.inputs],
+        "outputs": [{**port(p), "contract": contract.get(p.name, {"exact": False, "ulp": 0})} for p in program.outputs],
+        "layers": program.layers,
+    }
+
+
+def _characters(text: str) -> Iterator[str]:
+    """ASCII ``text`` as lines of an array initialiser: C99 promises no more than 4095 characters in a string literal."""
+    codes = [*text.encode("ascii"), 0]
+    for start in range(0, len(codes), 28):
+        yield ", ".join(map(str, codes[start : start + 28])) + ","

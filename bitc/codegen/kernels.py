@@ -1,0 +1,323 @@
+"""Which C function computes each k op, with which arguments: the one place that knows the signatures of ``runtime/``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from bitc.codegen.assembly import Assembly, Frame
+from bitc.codegen.plan import Call
+from bitc.errors import Diagnostic, UnsupportedError
+from bitc.ir import DType, Op, Value
+from bitc.ir.types import BufferType
+from bitc.passes.lower_moves import dense_strides
+
+MOST_COPY_AXES = 8
+
+
+def calls_of(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    """The calls that compute ``op``, for the rows of ``frame``."""
+    return _EMITTERS[op.name](op, frame, out)
+
+
+def _convolution(op: Op, x: Value, unit: str) -> dict[str, Any]:
+    """Fields that binary and float convolutions have in common; ``unit`` ends the names of strides."""
+    (_, _, columns, elements), attrs = x.shape, op.attrs
+    row = columns * elements
+    return {
+        "out_w": attrs["size"][1],
+        f"in_row{unit}": row,
+        f"in_pixel{unit}": elements,
+        "step_h": attrs["strides"][0],
+        "step_w": attrs["strides"][1],
+        "taps_h": attrs["taps"][0],
+        "taps_w": attrs["taps"][1],
+        f"tap_row{unit}": attrs["dilations"][0] * row,
+    }
+
+
+def _bconv(op: Op, frame: Frame, out: Assembly) -> tuple[str, list[str], list[str]]:
+    """The geometry of a binary convolution, its input arguments, and those of a grouped one."""
+    x, w = op.operands[:2]
+    attrs, grouped = op.attrs, len(op.operands) > (4 if op.name == "k.bconv_bits" else 3)
+    words = x.shape[3]
+    fields = _convolution(op, x, "_words")
+    fields["out_c"] = attrs["channels"]
+    fields["tap_words"] = attrs["dilations"][1] * words
+    fields["run_words"] = w.shape[1] // prod(attrs["taps"])
+    fields |= {"classes": 1, "col_classes": 1, "row_class": "NULL", "col_class": "NULL"}
+    if attrs["row_class"]:
+        rows, cols = 1 + max(attrs["row_class"]), 1 + max(attrs["col_class"])
+        fields |= {"classes": rows * cols, "col_classes": cols}
+        fields["row_class"] = out.array(np.asarray(attrs["row_class"], np.uint8), "rows' border classes")
+        fields["col_class"] = out.array(np.asarray(attrs["col_class"], np.uint8), "columns' border classes")
+    geometry = out.geometry("bitc_bconv", fields)
+    extra = [out.constant(o) for o in op.operands[-2:]] if grouped else []
+    return geometry, [out.at_pixel(x, frame, attrs["at"]), out.constant(w)], extra
+
+
+def _bconv_acc(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    geometry, inputs, groups = _bconv(op, frame, out)
+    name = "bitc_bconv_grouped_acc" if groups else "bitc_bconv_acc"
+    tail = [out.constant(op.operands[2]), str(op.attrs["step"]), out.at_row(op.result, frame, (0, 0, 0, 0))]
+    return [Call(f"{name}_{out.isa}", (f"&{geometry}", *inputs, *groups, *tail, frame.first, frame.end))]
+
+
+def _bconv_bits(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    geometry, inputs, groups = _bconv(op, frame, out)
+    name = "bitc_bconv_grouped_bits" if groups else "bitc_bconv_bits"
+    limit, flip = op.operands[2:4]
+    _, _, columns, words = op.result.shape
+    tail = [out.constant(limit), out.constant(flip), str(limit.shape[0]), out.at_row(op.result, frame, op.attrs["halo"])]
+    strides = [str(columns * words), str(words)]
+    return [Call(f"{name}_{out.isa}", (f"&{geometry}", *inputs, *groups, *tail, *strides, frame.first, frame.end))]
+
+
+def _fconv(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    x, w = op.operands
+    halo, group = op.attrs["halo"], op.attrs.get("group", 1)
+    fields = _convolution(op, x, "")
+    _, _, columns, channels = op.result.shape
+    fields |= {
+        "out_c": channels // group,
+        "in_c": x.shape[3] // group,
+        "tap_pixel": op.attrs["dilations"][1] * x.shape[3],
+        "out_row": columns * channels,
+        "out_pixel": channels,
+    }
+    name = {"k.fconv": "bitc_fconv", "k.fconv_w1": "bitc_fconv_w1", "k.fdepthwise": "bitc_fdepthwise"}[op.name]
+    groups = []
+    if group > 1:
+        name, groups = "bitc_fconv_grouped", [str(group)]
+    geometry = out.geometry("bitc_fconv", fields)
+    weights = out.constant(w) if op.name != "k.fconv_w1" else out.array(_sign_words(w), "signs of weights")
+    arguments = [out.at_pixel(x, frame, op.attrs["at"]), weights, out.at_row(op.result, frame, halo)]
+    return [Call(f"{name}_{out.isa}", (f"&{geometry}", *groups, *arguments, frame.first, frame.end))]
+
+
+def _sign_words(w: Value) -> np.ndarray:
+    """Sign bytes [.., block / 8] as one number an entry, as wide as the block."""
+    array = w.constant
+    assert array is not None
+    wide = array.astype(np.uint64) << (8 * np.arange(array.shape[-1], dtype=np.uint64))
+    return np.asarray(wide.sum(axis=-1), dtype=np.uint8 if array.shape[-1] == 1 else np.uint16)
+
+
+def _pack(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    x, t, flip = op.operands
+    image, halo, x_halo = op.result.shape, op.attrs["halo"], op.attrs["x_halo"]
+    dense = not any(halo) and not any(x_halo)
+    width = image[2] - halo[1] - halo[3]
+    at = frame if dense else frame.one_row()
+    pixels = at.times(width)
+    constants = [out.constant(t), out.constant(flip), str(t.shape[0])]
+    arguments = (out.at_row(x, at, x_halo), pixels, str(t.shape[1]), *constants, out.at_row(op.result, at, halo), str(image[3]))
+    return [Call(f"bitc_pack_f32_{out.isa}", arguments, per_row=not dense)]
+
+
+def _unpack(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    (x,) = op.operands
+    attrs, halo, x_halo = op.attrs, op.attrs["halo"], op.attrs["x_halo"]
+    dense = not any(halo) and not any(x_halo)
+    width = op.result.shape[2] - halo[1] - halo[3]
+    at = frame if dense else frame.one_row()
+    numbers = [str(attrs[key]) for key in ("channels", "planes", "lo", "step")]
+    arguments = (out.at_row(x, at, x_halo), str(x.shape[3]), at.times(width), *numbers, out.at_row(op.result, at, halo))
+    return [Call(f"bitc_unpack_f32_{out.isa}", arguments, per_row=not dense)]
+
+
+def _fill_halo(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    x, pixel = op.operands
+    top, left, bottom, right = op.attrs["halo"]
+    _, rows, columns, elements = x.shape
+    h, w = rows - top - bottom, columns - left - right
+    if _dtype(x) is DType.U64:
+        numbers = (h, w, elements, columns * elements, top, bottom, left, right)
+        return [Call("bitc_fill_halo", (out.at_pixel(x, frame, (0, 0)), *map(str, numbers), out.constant(pixel)))]
+    row = columns * elements
+    strips = ((0, 0, top, columns), (top, 0, h, left), (top, left + w, h, right), (top + h, 0, bottom, columns))
+    return [
+        _copy(out, out.constant(pixel), out.at_pixel(x, frame, at), shape, (0, 0, 1), (row, elements, 1), _dtype(x))
+        for *at, n, m in strips
+        if all(shape := (n, m, elements))
+    ]
+
+
+def _copy_image(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    (x,) = op.operands
+    x_halo, halo = op.attrs["x_halo"], op.attrs["halo"]
+    _, rows, columns, elements = x.shape
+    h, run = rows - x_halo[0] - x_halo[2], (columns - x_halo[1] - x_halo[3]) * elements
+    source, target = out.at_row(x, frame, x_halo), out.at_row(op.result, frame, halo)
+    strides = (columns * elements, 1), (op.result.shape[2] * elements, 1)
+    return [_copy(out, source, target, (h, run), *strides, _dtype(x))]
+
+
+def _copy(
+    out: Assembly, source: str, target: str, shape: tuple[int, ...], held: tuple[int, ...], to: tuple[int, ...], dtype: DType
+) -> Call:
+    if len(shape) > MOST_COPY_AXES:
+        raise UnsupportedError(
+            Diagnostic("U141", f"a copy over {len(shape)} axes", rule=f"copies go over at most {MOST_COPY_AXES} axes", here=str(shape))
+        )
+    lists = ["{" + ", ".join(map(str, numbers)) + "}" for numbers in (shape, held, to)]
+    geometry = out.geometry("bitc_copy", dict(zip(("rank", "shape", "from", "to"), (len(shape), *lists), strict=True)))
+    return Call(f"bitc_copy_{dtype.bytes}", (f"&{geometry}", source, target))
+
+
+def _strided(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    (x,), shape = op.operands, op.attrs["shape"]
+    source = out.offset(out.base(x), op.attrs["start"])
+    return [_copy(out, source, out.base(op.result), shape, op.attrs["strides"], dense_strides(shape), _dtype(x))]
+
+
+def _place(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    shape, dtype = op.attrs["shape"], _dtype(op.result)
+    to, target = dense_strides(shape), out.base(op.result)
+    calls = []
+    if sum(prod(part.shape) for part in op.operands) < prod(shape):
+        value = out.array(np.asarray([op.attrs["value"]], dtype.numpy), "fill value")
+        calls.append(_copy(out, value, target, (prod(shape),), (0,), (1,), dtype))
+    for part, corner in zip(op.operands, op.attrs["at"], strict=True):
+        start = sum(c * s for c, s in zip(corner, to, strict=True))
+        held = dense_strides(part.shape)
+        calls.append(_copy(out, out.base(part), out.offset(target, start), part.shape, held, to, dtype))
+    return calls
+
+
+def _gather(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    x, indices = op.operands
+    outer, length, inner = x.shape
+    numbers = (outer, length, indices.shape[0], inner * _dtype(x).bytes)
+    return [Call("bitc_gather", (out.base(x), out.constant(indices), out.base(op.result), *map(str, numbers)))]
+
+
+def _bpool(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    x, minimum = op.operands
+    attrs, words = op.attrs, minimum.shape[0]
+    x_halo, halo = attrs["x_halo"], attrs["halo"]
+    fields = {
+        "in_h": x.shape[1] - x_halo[0] - x_halo[2],
+        "in_w": x.shape[2] - x_halo[1] - x_halo[3],
+        "out_w": attrs["size"][1],
+        "words": words,
+        "planes": x.shape[3] // words,
+        "in_row_words": x.shape[2] * x.shape[3],
+        "in_pixel_words": x.shape[3],
+        "out_row_words": op.result.shape[2] * x.shape[3],
+        "out_pixel_words": x.shape[3],
+        **_pool_window(attrs, "kernel_", "stride_"),
+    }
+    source = out.at_pixel(x, frame, x_halo[:2])
+    arguments = (source, out.constant(minimum), out.at_row(op.result, frame, halo), frame.first, frame.end)
+    return [Call("bitc_bpool_max", (f"&{out.geometry('bitc_bpool', fields)}", *arguments))]
+
+
+def _pool_window(attrs: Mapping[str, Any], window: str, step: str) -> dict[str, int]:
+    names = {window: "taps", step: "strides", "dilation_": "dilations"}
+    fields = {f"{name}{axis}": attrs[key][i] for name, key in names.items() for i, axis in enumerate("hw")}
+    return {**fields, "pad_top": -attrs["at"][0], "pad_left": -attrs["at"][1]}
+
+
+def _fpool(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    (x,) = op.operands
+    attrs, channels = op.attrs, x.shape[3]
+    x_halo, halo = attrs["x_halo"], attrs["halo"]
+    fields = {
+        "in_h": x.shape[1] - x_halo[0] - x_halo[2],
+        "in_w": x.shape[2] - x_halo[1] - x_halo[3],
+        "out_w": attrs["size"][1],
+        "channels": channels,
+        "in_row": x.shape[2] * channels,
+        "in_pixel": channels,
+        "out_row": op.result.shape[2] * channels,
+        "out_pixel": channels,
+        **_pool_window(attrs, "window_", "step_"),
+        "pad_bottom": attrs["pads"][2],
+        "pad_right": attrs["pads"][3],
+        "count_pads": int(attrs["count_pad"]),
+        "by_columns": int(attrs["strides"][1] <= 2),
+    }
+    geometry = out.geometry("bitc_fpool", fields)
+    function = "bitc_fmaxpool" if attrs["kind"] == "max" else "bitc_favgpool"
+    source = out.at_pixel(x, frame, x_halo[:2])
+    return [Call(function, (f"&{geometry}", source, out.at_row(op.result, frame, halo), frame.first, frame.end))]
+
+
+def _extent(op: Op) -> tuple[str, ...]:
+    return tuple(str(op.attrs[key]) for key in ("outer", "length", "inner"))
+
+
+def _reduce(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    return [Call(f"bitc_freduce_{op.attrs['kind']}", (out.base(op.operands[0]), out.base(op.result), *_extent(op)))]
+
+
+def _softmax(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    function = "bitc_flog_softmax" if op.attrs["log"] else "bitc_fsoftmax"
+    return [Call(function, (out.base(op.operands[0]), out.base(op.result), *_extent(op)))]
+
+
+def _argmax(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    function = "bitc_fargmin" if op.attrs["least"] else "bitc_fargmax"
+    last = str(int(op.attrs["last"]))
+    return [Call(function, (out.base(op.operands[0]), out.base(op.result), *_extent(op), last))]
+
+
+def _topk(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    values, indices = map(out.base, op.results)
+    tail = (str(op.attrs["k"]), str(int(op.attrs["largest"])))
+    return [Call("bitc_ftopk", (out.base(op.operands[0]), values, indices, *_extent(op), *tail))]
+
+
+def _map(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    return [out.map_call(op, frame)]
+
+
+def _dtype(value: Value) -> DType:
+    assert isinstance(value.type, BufferType)
+    return value.type.dtype
+
+
+_EMITTERS: Mapping[str, Callable[[Op, Frame, Assembly], list[Call]]] = {
+    "k.bconv_acc": _bconv_acc,
+    "k.bconv_bits": _bconv_bits,
+    "k.fconv": _fconv,
+    "k.fconv_w1": _fconv,
+    "k.fdepthwise": _fconv,
+    "k.pack": _pack,
+    "k.unpack": _unpack,
+    "k.fill_halo": _fill_halo,
+    "k.copy_image": _copy_image,
+    "k.strided": _strided,
+    "k.place": _place,
+    "k.gather": _gather,
+    "k.bpool_max": _bpool,
+    "k.fpool": _fpool,
+    "k.reduce": _reduce,
+    "k.softmax": _softmax,
+    "k.argmax": _argmax,
+    "k.topk": _topk,
+    "k.map": _map,
+}
+
+BY_IMAGE = frozenset(
+    {
+        "k.bconv_acc",
+        "k.bconv_bits",
+        "k.fconv",
+        "k.fconv_w1",
+        "k.fdepthwise",
+        "k.pack",
+        "k.unpack",
+        "k.fill_halo",
+        "k.copy_image",
+        "k.bpool_max",
+        "k.fpool",
+        "k.map",
+    }
+)
+"""Kernels that work on one image at a time; the others take whole buffers."""
+

@@ -1,0 +1,144 @@
+"""The C plan: what the templates print, in small explicit pieces. All names, expressions and decisions are already in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bitc.codegen.names import CTYPES, array_lines
+from bitc.ir import DType
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """A constant array of the library."""
+
+    name: str
+    dtype: DType
+    values: np.ndarray
+    note: str = ""
+
+    @property
+    def ctype(self) -> str:
+        """C type of an element."""
+        return CTYPES[self.dtype]
+
+    @property
+    def count(self) -> int:
+        """Number of elements."""
+        return int(self.values.size)
+
+    @property
+    def bytes(self) -> int:
+        """Size in bytes."""
+        return self.count * self.dtype.bytes
+
+    def lines(self) -> list[str]:
+        """The initialiser."""
+        return list(array_lines(self.values, self.dtype))
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """A constant struct handed to a kernel: its type and (field, value) pairs."""
+
+    name: str
+    struct: str
+    fields: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """A local pointer to a buffer of the arena."""
+
+    name: str
+    ctype: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One kernel call; with ``per_row`` it stands in a loop over rows ``r`` from ``y`` to ``end``."""
+
+    function: str
+    arguments: tuple[str, ...]
+    per_row: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Calls that belong together: over ``images`` images, and over ``rows`` rows in strides of ``row_step`` if that is less."""
+
+    note: str
+    images: int
+    rows: int
+    row_step: int
+    calls: tuple[Call, ...]
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether there is a loop over rows."""
+        return self.row_step < self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of an elementwise function."""
+
+    name: str
+    ctype: str
+    const: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MapFunction:
+    """An elementwise function over ``rows`` rows of ``pixels`` pixels of ``channels`` channels, and the lines of its innermost loop."""
+
+    name: str
+    note: str
+    parameters: tuple[Parameter, ...]
+    pixels: int
+    channels: int
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or output of the library."""
+
+    name: str
+    field: str
+    dtype: DType
+    shape: tuple[int, ...]
+    item_elements: int
+
+    @property
+    def ctype(self) -> str:
+        """C type of an element."""
+        return CTYPES[self.dtype]
+
+
+@dataclass(slots=True)
+class Program:
+    """Everything that is printed."""
+
+    name: str
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    arena_bytes: int
+    arrays: list[Array] = field(default_factory=list)
+    geometries: list[Geometry] = field(default_factory=list)
+    maps: list[MapFunction] = field(default_factory=list)
+    pointers: list[Pointer] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    layers: list[dict[str, object]] = field(default_factory=list)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all constant arrays."""
+        return sum(array.bytes for array in self.arrays)
+
+    def functions(self) -> list[str]:
+        """The kernels called, each once, in order."""
+        return list(dict.fromkeys(call.function for step in self.steps for call in step.calls))
