@@ -186,7 +186,7 @@ class Where(OpDecl):
     def monotone(index: int, constants: Constants) -> np.ndarray | None:
         _, a, b = constants
         if index == 0:
-            return np.sign(a - b) if a is not None and b is not None else None
+            return np.sign(np.subtract(a, b, dtype=np.float64)) if a is not None and b is not None else None
         return np.asarray(1)
 
 

@@ -71,8 +71,10 @@ def _same_codes(code: Value, levels: Levels, scale: float) -> bool:
 
 
 def _can_move(producer: Op, levels: Levels, scale: float) -> bool:
+    if any(operand.constant is not None or len(operand.shape) < 2 for operand in producer.operands):
+        return False  # thresholds are by channel, axis 1
     if producer.name != "nn.pad":
-        return all(operand.constant is None for operand in producer.operands)
+        return True
     level = producer.attrs["value"] / scale
     return level == round(level) and levels.contains(round(level))
 
@@ -97,16 +99,19 @@ def _below_pool(x: Value, levels: Levels, scale: float, b: Builder, sets: ValueS
         return None
     root, directions = found
     pool = root.producer
-    if pool is None or pool.name != "nn.max_pool" or len(root.shape) != 4:
+    if pool is None or pool.name != "nn.max_pool" or len(root.shape) != 4 or root.shape != x.shape:
         return None
+    if evaluate_cone(x, root, np.zeros(1, np.float32)) is None:
+        return None  # a constant varies inside a channel: each position has an f of its own
     u = pool.operands[0]
     inner = codes_of(clone_cone(x, root, u, b), levels, scale, b, sets, loc)
     return _pooled(inner, pool, np.broadcast_to(directions < 0, (root.shape[1],)).copy(), b)
 
 
 def _indices(table: np.ndarray, levels: Levels, scale: float) -> np.ndarray:
-    """Level indices of values; values are ``scale * level`` up to float32 rounding."""
+    """Level indices of values; values are ``scale * level`` up to float32 rounding. NaN (0 times an infinite root) has the lowest."""
     level = np.rint(table.astype(np.float64) / scale)
+    level = np.where(np.isnan(level), levels.lo, level)
     return np.asarray((level - levels.lo) // levels.step, dtype=np.int64)
 
 
@@ -115,7 +120,7 @@ def _by_table(x: Value, levels: Levels, scale: float, b: Builder, sets: ValueSet
     if found is None:
         return None
     root, domain = found
-    if pools_between(x, root):
+    if root.shape != x.shape or pools_between(x, root):
         return None
     table = sets.table(x, root, domain)
     if table is None or not isinstance(root.type, TensorType) or root.type.dtype not in (DType.F32, DType.I32):
@@ -151,7 +156,7 @@ def table_thresholds(
         rising = np.append(samples, above)[samples.size - passed]
         falling = np.insert(samples, 0, below)[passed]
         t[:, plane] = np.where(falls, falling, rising)
-    return t, falls
+    return t, np.asarray(falls)
 
 
 def _by_bisection(x: Value, levels: Levels, scale: float, b: Builder, sets: ValueSets, loc: str) -> Value | None:
@@ -159,6 +164,8 @@ def _by_bisection(x: Value, levels: Levels, scale: float, b: Builder, sets: Valu
     if found is None:
         return None
     root, directions = found
+    if root.shape != x.shape:
+        return None
     assert isinstance(root.type, TensorType)
     edges = bisect_thresholds(x, root, directions, levels, scale, root.type.dtype)
     if edges is None:
@@ -172,7 +179,8 @@ def bisect_thresholds(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Thresholds [C, planes] on ``root`` by bisection over all values of its dtype in order; None if constants vary in a channel.
 
-    33 evaluations of the cone a plane. In falling channels the search runs over the negated order.
+    33 evaluations of the cone a plane. In falling channels the search runs over the negated order. A level that nothing reaches gets
+    the farthest value as its threshold; None where that is an infinity at which the cone has a (lower) level.
     """
     first, last = _ordered_limits(dtype)
     probe = evaluate_cone(x, root, _from_ordered(np.array([first, last]), dtype))
@@ -197,6 +205,8 @@ def bisect_thresholds(
             open_ = low < high
             high = np.where(open_ & passes, middle, high)
             low = np.where(open_ & ~passes, middle + 1, low)
+        if dtype.is_float and (~np.isnan(np.where(down, probe[0], probe[1])) & (low > last - first)).any():
+            return None
         ranks = np.minimum(low, last - first)
         t[:, plane] = _from_ordered(np.where(down, last - ranks, first + ranks), dtype)
     return t, down
