@@ -22,6 +22,13 @@
 #define BITC_BARRIER(v) ((void)0)
 #endif
 
+/* Kept out of line by gcc, which splits a local array that it sees whole in scalars and then vectorises none of them. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define BITC_GCC_NOINLINE __attribute__((noinline, unused)) static
+#else
+#define BITC_GCC_NOINLINE static inline
+#endif
+
 /* The AVX-512 registers 16..31 need their own constraint letter. */
 #if defined(__GNUC__) && defined(__AVX512F__)
 #define BITC_BARRIER_512(v) __asm__("" : "+v"(v))

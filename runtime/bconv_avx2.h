@@ -16,7 +16,7 @@
 #define BITC_BCONV_BLOCK_AVX2 32
 
 /* Entry v: for the low, then the high four bits q of the byte v, the row popcount(q ^ i), i = 0..15. An entry a byte
- * costs 8 KB and spares the shifts and masks that a table of 16 rows needs, measured as 7 % of the whole convolution. */
+ * costs 8 KB and spares the shifts and masks that a table of 16 rows needs, 7 % of the convolution's time. */
 #define BITC_COUNT4(v) (((v) & 1) + ((v) >> 1 & 1) + ((v) >> 2 & 1) + ((v) >> 3 & 1))
 #define BITC_ROW_QUARTER(q, i) \
     BITC_COUNT4((q) ^ (i)), BITC_COUNT4((q) ^ ((i) + 1)), BITC_COUNT4((q) ^ ((i) + 2)), BITC_COUNT4((q) ^ ((i) + 3))

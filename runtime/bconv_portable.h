@@ -20,6 +20,11 @@ static inline uint64_t bitc_count_bytes(uint64_t v) {
     return (v + (v >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F);
 }
 
+/* bytes[c] += number of one bits in each byte of x ^ w[c]. */
+BITC_GCC_NOINLINE void bitc_bconv_count8(uint64_t x, const uint64_t *BITC_RESTRICT w, uint64_t *BITC_RESTRICT bytes) {
+    for (int32_t c = 0; c < 8; c++) bytes[c] += bitc_count_bytes(x ^ w[c]);
+}
+
 /* Byte sums are emptied into pop before a word could make one exceed 255. */
 BITC_INLINE void bitc_bconv_pops8_portable(const bitc_bconv *g, const uint64_t *x, const uint64_t *w,
                                            const uint64_t *mask, int32_t *pop) {
@@ -36,7 +41,7 @@ BITC_INLINE void bitc_bconv_pops8_portable(const bitc_bconv *g, const uint64_t *
                     for (int32_t c = 0; c < 8; c++) bytes[c] += bitc_count_bytes((in ^ w[c]) & mask[c]);
                     mask += 8;
                 } else {
-                    for (int32_t c = 0; c < 8; c++) bytes[c] += bitc_count_bytes(in ^ w[c]);
+                    bitc_bconv_count8(in, w, bytes);
                 }
                 if (++filled < FULL) continue;
                 filled = 0;
