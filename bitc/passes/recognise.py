@@ -92,7 +92,8 @@ def recognise(op: Op, sets: ValueSets) -> Form | Blocked:
         return Blocked(f"the weights are {weights.dtype}, not float32")
     if op.name == "nn.matmul" and weights.ndim != 2:
         return Blocked("the weights are a stack of matrices")
-    split = sign_and_magnitude(weights, 0 if op.name == "nn.conv" else 1)
+    axis = 0 if op.name == "nn.conv" else 1
+    split = sign_and_magnitude(weights, axis)
     if isinstance(split, Blocked):
         return split
     signs, magnitudes = split
@@ -102,7 +103,16 @@ def recognise(op: Op, sets: ValueSets) -> Form | Blocked:
     levels, scale = found
     terms = signs.size // magnitudes.size
     largest = max(abs(levels.lo), abs(levels.hi)) * terms
-    return Form(levels, scale, signs, magnitudes, _sums_exactly(magnitudes, scale, largest))
+    if largest >= 1 << 31:
+        return Blocked(f"sums of levels {levels} reach {largest}, more than int32 holds")
+    same_weights = bool(np.all(np.abs(weights) == np.expand_dims(magnitudes, _other_axes(weights, axis))))
+    same_values = scale == np.float32(scale) and np.isin(sets.values(x) or (), levels.values() * scale).all()
+    exact = same_weights and bool(same_values) and _sums_exactly(magnitudes, scale, largest)
+    return Form(levels, scale, signs, magnitudes, exact)
+
+
+def _other_axes(weights: np.ndarray, axis: int) -> tuple[int, ...]:
+    return tuple(i for i in range(weights.ndim) if i != axis)
 
 
 def _activation_levels(x: Value, sets: ValueSets) -> tuple[Levels, float] | Blocked:
@@ -128,7 +138,7 @@ def sign_and_magnitude(weights: np.ndarray, axis: int) -> tuple[np.ndarray, np.n
     >>> sign_and_magnitude(np.array([[0.5, -0.5], [2.0, 2.0]], np.float32), 0)[1]
     array([0.5, 2. ], dtype=float32)
     """
-    rest = tuple(i for i in range(weights.ndim) if i != axis)
+    rest = _other_axes(weights, axis)
     size = np.abs(weights)
     low, high = size.min(axis=rest), size.max(axis=rest)
     if not np.isfinite(size).all():
@@ -142,40 +152,45 @@ def sign_and_magnitude(weights: np.ndarray, axis: int) -> tuple[np.ndarray, np.n
 
 
 def levels_of(values: Sequence[float]) -> tuple[Levels, float] | Blocked:
-    """Evenly spaced ``values`` as integer levels and a scale.
+    """Ascending ``values`` on an even grid as integer levels and a scale; the grid may have levels that no value takes.
 
     >>> [str(x) for x in levels_of((-0.5, 0.5))], [str(x) for x in levels_of((0.0, 1.0, 2.0, 3.0))]
     (['{-1,1}', '0.5'], ['{0,1,2,3}', '1.0'])
+    >>> [str(x) for x in levels_of((0.0, 0.25, 0.75))]
+    ['{0,1,2,3}', '0.25']
     """
     v = np.asarray(values, dtype=np.float64)
     if v.size < 2:
         return Blocked("the activation is a constant")
-    gap = (v[-1] - v[0]) / (v.size - 1)
-    if np.abs(np.diff(v) - gap).max() > NEARLY * np.abs(v).max():
-        return Blocked(f"the {v.size} activation values are not evenly spaced")
-    for step in (1, 2):
-        lo = v[0] * step / gap
-        if abs(lo - round(lo)) <= NEARLY * max(1.0, abs(lo)):
-            levels = Levels(round(lo), step, v.size)
-            return levels, _scale(v, levels)
-    return Blocked(f"the activation values {v[:4].tolist()} are no multiples of their spacing")
+    reason = f"the {v.size} activation values are not evenly spaced"
+    for count in range(v.size, max(v.size, MAX_PLANES + 1) + 1):
+        gap = (v[-1] - v[0]) / (count - 1)
+        index = np.rint((v - v[0]) / gap).astype(np.int64)
+        if np.unique(index).size < v.size or np.abs(v - v[0] - index * gap).max() > NEARLY * np.abs(v).max():
+            continue
+        for step in (1, 2):
+            lo = v[0] * step / gap
+            if abs(lo - round(lo)) <= NEARLY * max(1.0, abs(lo)):
+                levels = Levels(round(lo), step, count)
+                return levels, _scale(v, levels.values()[index])
+        reason = f"the activation values {v[:4].tolist()} are no multiples of their spacing"
+    return Blocked(reason)
 
 
-def _scale(values: np.ndarray, levels: Levels) -> float:
+def _scale(values: np.ndarray, levels: np.ndarray) -> float:
     """The scale as the value at level 1 has it, else from the largest level."""
-    whole = levels.values()
-    at = int(np.argmax(whole == 1)) if (whole == 1).any() else int(np.argmax(np.abs(whole)))
-    return float(values[at] / whole[at])
+    at = int(np.argmax(levels == 1)) if (levels == 1).any() else int(np.argmax(np.abs(levels)))
+    return float(values[at] / levels[at])
 
 
 def _sums_exactly(magnitudes: np.ndarray, x_scale: float, largest_sum: int) -> bool:
     """Whether float32 holds every ``k · scale · magnitude``, |k| <= largest_sum: then the oracle's own sum has no rounding."""
-    bits = int(largest_sum).bit_length()
-    product = magnitudes.astype(np.float64) * x_scale
-    mantissa, _ = np.frexp(product[product > 0])
-    whole = (mantissa * 2**53).astype(np.int64)
-    used = [53 - ((w & -w).bit_length() - 1) for w in map(int, whole)]
-    return max(used, default=0) + bits - 1 <= 24
+    product = magnitudes[magnitudes > 0].astype(np.float64) * x_scale
+    mantissa, _ = np.frexp(product)
+    whole = map(int, mantissa * 2**53)
+    largest_odd = max((w // (w & -w) for w in whole), default=1)
+    normal = np.all((product >= 2.0**-126) & (product * largest_sum < 2.0**128))
+    return largest_odd * largest_sum <= 1 << 24 and bool(normal)
 
 
 def _product_of_codes(op: Op, form: Form, b: Builder) -> Value:
@@ -194,5 +209,4 @@ def _product_of_codes(op: Op, form: Form, b: Builder) -> Value:
     if np.all(scale == 1):
         return product
     shape = (1, -1) + (1,) * (len(product.shape) - 2) if conv else (-1,)
-    scaled = b.add("nn.mul", product, b.constant(scale.reshape(shape), loc=op.loc), loc=op.loc)
-    return scaled
+    return b.add("nn.mul", product, b.constant(scale.reshape(shape), loc=op.loc), loc=op.loc)

@@ -1,0 +1,319 @@
+"""``recognise-codes``: what becomes a product of codes, what does not and why, and whether ``exact`` tells the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from passes.harness import one_of, op_names, same_meaning, transforms
+
+from bitc.ir import Builder, Graph, TensorType, Value, evaluate
+from bitc.passes.recognise import Blocked, Form, RecogniseCodes, levels_of, recognise, sign_and_magnitude
+from bitc.passes.value_sets import ValueSets
+
+F32 = np.float32
+ONES = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
+
+
+def conv(weights: np.ndarray, values: Sequence[float] | None = (-1.0, 1.0), size: int = 3, group: int = 1) -> tuple[Graph, Value]:
+    """A graph with one convolution of inputs that are promised to be ``values``; and the convolution's result."""
+    b = Builder()
+    x = b.input("x", TensorType((2, weights.shape[1] * group, size, size)))
+    promised = b.add("nn.assume", x, values=tuple(values)) if values is not None else x
+    y = b.add("nn.conv", promised, b.constant(weights.astype(F32)), group=group, **ONES)
+    return Graph("g", [x], b.ops, [y]), y
+
+
+def form_of(y: Value) -> Form | Blocked:
+    assert y.producer is not None
+    return recognise(y.producer, ValueSets())
+
+
+def signs(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).choice([-1, 1], shape).astype(F32)
+
+
+def test_product_of_signs() -> None:
+    transforms(
+        """
+        graph @g(%x: f32[1,2]) -> (%y) {
+          %w = nn.constant {value = dense<f32[2,2]: 1.0, -1.0, -1.0, -1.0>} : f32[2,2]
+          %a = nn.assume %x {values = [-1.0, 1.0]} : f32[1,2]
+          %y = nn.matmul %a, %w : f32[1,2]
+        }""",
+        RecogniseCodes(),
+        """
+        graph @g(%x: f32[1,2]) -> (%y) attrs {why_float = []} {
+          %a = nn.assume %x {values = [-1.0, 1.0]} : f32[1,2]
+          %w = nn.constant {value = dense<f32[2,2]: 1.0, -1.0, -1.0, -1.0>} : f32[2,2]
+          %W = q.encode %w {levels = {-1,1}} : code<{-1,1}>[2,2]
+          %X = q.encode %a {levels = {-1,1}} : code<{-1,1}>[1,2]
+          %acc = q.matmul %X, %W : i32[1,2]
+          %y = nn.cast %acc {to = f32} : f32[1,2]
+        }""",
+        one_of([-1, 1]),
+    )
+
+
+def test_scales_of_activation_and_channels_multiply_the_sum() -> None:
+    transforms(
+        """
+        graph @g(%x: f32[1,1,1,2]) -> (%y) {
+          %w = nn.constant {value = dense<f32[2,1,1,1]: 0.25, -3.0>} : f32[2,1,1,1]
+          %a = nn.assume %x {values = [0.0, 0.5, 1.0]} : f32[1,1,1,2]
+          %y = nn.conv %a, %w {strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1]} : f32[1,2,1,2]
+        }""",
+        RecogniseCodes(),
+        """
+        graph @g(%x: f32[1,1,1,2]) -> (%y) attrs {why_float = []} {
+          %a = nn.assume %x {values = [0.0, 0.5, 1.0]} : f32[1,1,1,2]
+          %w = nn.constant {value = dense<f32[2,1,1,1]: 1.0, -1.0>} : f32[2,1,1,1]
+          %W = q.encode %w {levels = {-1,1}} : code<{-1,1}>[2,1,1,1]
+          %X = q.encode %a {levels = {0,1,2}, scale = 0.5} : code<{0,1,2} * 0.5>[1,1,1,2]
+          %acc = q.conv %X, %W {strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1]} : i32[1,2,1,2]
+          %f = nn.cast %acc {to = f32} : f32[1,2,1,2]
+          %s = nn.constant {value = dense<f32[1,2,1,1]: 0.125, 1.5>} : f32[1,2,1,1]
+          %y = nn.mul %f, %s : f32[1,2,1,2]
+        }""",
+        lambda generator, value: generator.choice(np.asarray([0.5, 1], F32), value.shape),  # 0 * -3 is -0.0, an integer has no such zero
+    )
+
+
+def test_weights_only_where_a_weight_is_read_about_once() -> None:
+    why = '[["", "the activation is not proved to take few values", "the weights alone run as bits"]]'
+    transforms(
+        """
+        graph @g(%x: f32[1,2]) -> (%y) {
+          %w = nn.constant {value = dense<f32[2,2]: 0.5, -1.0, -0.5, -1.0>} : f32[2,2]
+          %y = nn.matmul %x, %w : f32[1,2]
+        }""",
+        RecogniseCodes(),
+        f"""
+        graph @g(%x: f32[1,2]) -> (%y) attrs {{why_float = {why}}} {{
+          %w = nn.constant {{value = dense<f32[2,2]: 1.0, -1.0, -1.0, -1.0>}} : f32[2,2]
+          %W = q.encode %w {{levels = {{-1,1}}}} : code<{{-1,1}}>[2,2]
+          %p = q.weight_matmul %x, %W : f32[1,2]
+          %s = nn.constant {{value = dense<f32[2]: 0.5, 1.0>}} : f32[2]
+          %y = nn.mul %p, %s : f32[1,2]
+        }}""",
+        lambda generator, value: generator.integers(1, 9, value.shape).astype(F32),
+    )
+
+
+def test_signs_over_a_large_float_image_stay_float() -> None:
+    _, y = conv(signs(2, 3, 1, 1), None, size=8)
+    found = form_of(y)
+    assert isinstance(found, Blocked)
+    assert "not proved to take few values" in found.reason
+    assert "64 pixels" in found.reason
+    assert "--values" in found.hint
+
+
+@pytest.mark.parametrize("group", [1, 2, 3])
+def test_groups(group: int) -> None:
+    weights = signs(6, 2, 2, 2) * np.asarray([0.5, 1, 2, 0.25, 1, 4], F32).reshape(-1, 1, 1, 1)
+    graph, _ = conv(weights, (-1.0, 1.0), group=group)
+    after = RecogniseCodes().run(graph)
+    assert "q.conv" in op_names(after)
+    same_meaning(graph, after, one_of([-1, 1]))
+
+
+def test_matmul_of_rank_three() -> None:
+    b = Builder()
+    x = b.input("x", TensorType((2, 3, 4)))
+    y = b.add("nn.matmul", b.add("nn.assume", x, values=(-0.5, 0.5)), b.constant(signs(4, 5) * F32(0.25)))
+    graph = Graph("g", [x], b.ops, [y])
+    after = RecogniseCodes().run(graph)
+    assert op_names(after) == ["nn.assume", "q.encode", "q.encode", "q.matmul", "nn.cast", "nn.mul"]
+    same_meaning(graph, after, one_of([-0.5, 0.5]))
+
+
+def test_zero_channel_is_a_scale_of_zero() -> None:
+    weights = signs(3, 4, 1, 1)
+    weights[1] = 0
+    graph, y = conv(weights)
+    found = form_of(y)
+    assert isinstance(found, Form)
+    assert found.magnitudes.tolist() == [1, 0, 1]
+    x = np.ones((2, 4, 3, 3), F32)
+    (result,) = evaluate(RecogniseCodes().run(graph), [x])
+    assert (result[:, 1] == 0).all()
+
+
+REFUSED = {
+    "1e-4 apart": (signs(2, 3, 1, 1) * np.asarray([1, 1.0001, 1], F32).reshape(1, 3, 1, 1), "output channel 0 has", "binarize"),
+    "ternary": (np.asarray([[1, 0, -1], [1, 1, 1]], F32).reshape(2, 3, 1, 1), "output channel 0 has 3 different weights", "binarize"),
+    "infinite": (np.full((1, 1, 1, 1), np.inf, F32), "not finite", ""),
+    "nan": (np.asarray([1, np.nan], F32).reshape(1, 2, 1, 1), "not finite", ""),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_weights_that_are_not_plus_or_minus_one_value_stay_float_with_a_reason(why: str) -> None:
+    weights, reason, hint = REFUSED[why]
+    graph, y = conv(weights)
+    found = form_of(y)
+    assert isinstance(found, Blocked)
+    assert reason in found.reason
+    assert hint in found.hint
+    assert op_names(RecogniseCodes().run(graph)) == op_names(graph)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ((0.1, 1.1), "no multiples of their spacing"),
+        ((0.0, 1.0, 5.0), "not evenly spaced"),
+        ((-1.0, 0.3, 1.0), "not evenly spaced"),
+        ((2.0,), "constant"),
+        (tuple(float(i) for i in range(5)), "5 values; bit planes serve up to 4"),
+        ((1000000.0, 1000001.0), "more than int32"),
+    ],
+)
+def test_activations_that_are_no_codes_are_refused_with_a_reason(values: tuple[float, ...], reason: str) -> None:
+    _, y = conv(signs(2, 500, 3, 3), values, size=5)
+    found = form_of(y)
+    assert isinstance(found, Blocked)
+    assert reason in found.reason
+
+
+def test_other_operands_are_refused_with_a_reason() -> None:
+    b = Builder()
+    x, stack = b.input("x", TensorType((2, 3, 4))), b.constant(signs(2, 4, 5))
+    found = form_of(b.add("nn.matmul", x, stack))
+    assert isinstance(found, Blocked)
+    assert "stack of matrices" in found.reason
+    found = form_of(b.add("nn.matmul", x, b.input("w", TensorType((4, 5)))))
+    assert isinstance(found, Blocked)
+    assert "run time" in found.reason
+
+
+def test_integer_weights_stay_and_the_graph_says_why() -> None:
+    body = """{
+          %w = nn.constant {value = dense<i32[2,1]: 1, -1>} : i32[2,1]
+          %y = nn.matmul %x, %w : i32[1,1]  loc("MatMul_3")
+        }"""
+    transforms(
+        f"graph @g(%x: i32[1,2]) -> (%y) {body}",
+        RecogniseCodes(),
+        f'graph @g(%x: i32[1,2]) -> (%y) attrs {{why_float = [["MatMul_3", "the weights are int32, not float32", ""]]}} {body}',
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "levels", "scale"),
+    [
+        ((-1, 1), "{-1,1}", 1.0),
+        ((-0.3, 0.3), "{-1,1}", 0.3),
+        ((0, 1), "{0,1}", 1.0),
+        ((0, 0.7), "{0,1}", 0.7),
+        ((-1, 0, 1), "{-1,0,1}", 1.0),
+        ((0, 1 / 3, 2 / 3, 1), "{0,1,2,3}", 1 / 3),
+        ((-1.5, -0.5, 0.5, 1.5), "{-3,-1,1,3}", 0.5),
+        ((0.5, 1.5), "{1,3}", 0.5),
+        ((-2, -1, 0, 1), "{-2,-1,0,1}", 1.0),
+        ((-0.5, 0, 1), "{-1,0,1,2}", 0.5),
+        ((0, 1, 3), "{0,1,2,3}", 1.0),
+        ((1, 4), "{1,2,3,4}", 1.0),
+    ],
+)
+def test_levels_of_even_values(values: tuple[float, ...], levels: str, scale: float) -> None:
+    found = levels_of([float(F32(v)) for v in values])
+    assert isinstance(found, tuple)
+    assert str(found[0]) == levels
+    assert found[1] == pytest.approx(scale, rel=1e-6)
+    grid = found[0].values() * found[1]
+    assert np.abs(np.asarray(values)[:, np.newaxis] - grid).min(axis=1).max() < 1e-6
+
+
+def test_magnitudes_an_ulp_apart_are_one() -> None:
+    ulp = np.nextafter(F32(0.3), F32(1))
+    found = sign_and_magnitude(np.asarray([[0.3, -ulp, 0.3], [2, -2, 2]], F32), 0)
+    assert not isinstance(found, Blocked)
+    assert found[0].tolist() == [[1, -1, 1], [1, -1, 1]]
+    assert found[1].tolist() == [F32(0.3), 2]
+
+
+# ``exact``: float32 sums in any order give the same bits, and these are the bits of scale * integer sum.
+
+
+def float32_sums(x: np.ndarray, weights: np.ndarray, generator: np.random.Generator) -> list[np.ndarray]:
+    """x [n, k] times weights [k] in float32: forwards, backwards, shuffled, in halves, by sign."""
+    terms = x * weights
+    order = generator.permutation(terms.shape[1])
+    by_size = np.argsort(np.abs(terms[0]) * np.sign(terms[0]), kind="stable")
+
+    def running(a: np.ndarray) -> np.ndarray:
+        return np.add.accumulate(a, axis=1, dtype=F32)[:, -1]
+
+    half = terms.shape[1] // 2
+    halves = running(terms[:, :half]) + running(terms[:, half:]) if half else running(terms)
+    return [running(terms), running(terms[:, ::-1]), running(terms[:, order]), running(terms[:, by_size]), halves]
+
+
+MAGNITUDES = (1.0, 0.5, 0.1, 3.0, 0.75, 1 - 2**-20, 1 - 2**-12, 1e-30, 2.0**-120, 2.0**100)
+VALUES = (
+    *((-1, 1), (0, 1), (-1, 0, 1), (-0.1, 0.1), (0, 1 / 3, 2 / 3, 1), (-1.5, -0.5, 0.5, 1.5), (1e-20, 3e-20)),
+    *((0, 0.5, 1 + 2**-23), (-1, 1 + 2**-22)),  # levels up to rounding
+)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_exact_means_equal_bits_in_any_order(data: st.DataObject) -> None:
+    k = data.draw(st.sampled_from([1, 2, 7, 31, 64, 300]))
+    magnitude = F32(data.draw(st.sampled_from(MAGNITUDES)))
+    values = data.draw(st.sampled_from(VALUES))
+    values = tuple(float(F32(v)) for v in values)
+    generator = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    weights = generator.choice([-1, 1], k).astype(F32) * magnitude
+    if data.draw(st.booleans()):
+        weights[0] = np.nextafter(weights[0], F32(np.inf))
+    b = Builder()
+    x = b.input("x", TensorType((6, k)))
+    y = b.add("nn.matmul", b.add("nn.assume", x, values=values), b.constant(weights[:, np.newaxis]))
+    found = form_of(y)
+    if isinstance(found, Blocked) or not found.exact:
+        return
+    array = generator.choice(np.asarray(values, F32), (6, k))
+    array[0] = values[-1] if abs(values[-1]) > abs(values[0]) else values[0]
+    array[0] *= np.sign(weights) * np.sign(array[0]) if values[0] == -values[-1] else 1
+    (codes,) = evaluate(RecogniseCodes().run(Graph("g", [x], b.ops, [y])), [array])
+    for result in float32_sums(array, weights, generator):
+        assert np.array_equal(result, codes[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("values", "magnitude", "terms", "exact"),
+    [
+        ((-1.0, 1.0), 1.0, 4608, True),
+        ((-1.0, 1.0), 0.25, 4608, True),
+        ((-0.5, 0.5), 3.0, 4608, True),
+        ((-1.0, 1.0), 0.1, 1, True),  # one term: the product alone
+        ((-1.0, 1.0), 0.1, 3, False),
+        ((-1.0, 1.0), (2**20 - 1) / 2**20, 16, True),
+        ((-1.0, 1.0), (2**20 - 1) / 2**20, 31, False),  # 31 * (2^20 - 1) has 25 bits
+        ((0.0, 0.25, 0.5, 0.75), 1.0, 1000, True),
+        ((0.0, float(F32(1 / 3)), float(F32(2 / 3)), 1.0), 1.0, 9, False),
+        ((-1.0, 1.0 + 2**-23), 1.0, 9, False),  # taken as ±1, but not it
+        ((-(2.0**-100), 2.0**-100), 2.0**-40, 9, False),  # denormal products
+    ],
+)
+def test_exact(values: tuple[float, ...], magnitude: float, terms: int, exact: bool) -> None:
+    b = Builder()
+    x = b.add("nn.assume", b.input("x", TensorType((1, terms))), values=values)
+    found = form_of(b.add("nn.matmul", x, b.constant(signs(terms, 2) * F32(magnitude))))
+    assert isinstance(found, Form)
+    assert found.exact == exact
+
+
+def test_weights_an_ulp_apart_are_not_exact() -> None:
+    weights = signs(1, 5, 1, 1) * F32(0.5)
+    weights[0, 0] = np.nextafter(weights[0, 0], F32(2))
+    _, y = conv(weights)
+    found = form_of(y)
+    assert isinstance(found, Form)
+    assert not found.exact
