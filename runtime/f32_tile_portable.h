@@ -13,7 +13,7 @@
 /* Four lanes. The vector extension is what keeps them together in a register: left to itself, gcc -O3 vectorises the
  * same loops over the taps, with shuffles, five times slower. */
 #if defined(__GNUC__)
-typedef float bitc_f32x4 __attribute__((vector_size(16)));
+typedef __attribute__((vector_size(16))) float bitc_f32x4;
 
 BITC_INLINE bitc_f32x4 bitc_f32x4_mac(bitc_f32x4 sum, float v, bitc_f32x4 weight) { return sum + weight * v; }
 #else
