@@ -26,6 +26,7 @@ def build_program(graph: Graph, name: str, target: Target, guard_bytes: int = 0)
             here = f"{value.type} of {value.origin or value.name}"
             raise UnsupportedError(Diagnostic("U140", "a tensor is too large", rule="fewer than 2^31 elements", here=here))
     memory = plan_memory(graph, guard_bytes)
+    contracts = dict(graph.attrs.get("layer_contracts", ()))
     inputs, outputs = _ports(graph)
     program = Program(name, inputs, outputs, max(memory.arena_bytes, ALIGN_BYTES))
     out = Assembly(program, memory, target.isa)
@@ -34,13 +35,15 @@ def build_program(graph: Graph, name: str, target: Target, guard_bytes: int = 0)
             _rows(op, out)
         elif op.name not in ("nn.constant", "k.view"):
             program.steps.append(_single(op, out))
+    for entry in program.layers:
+        if entry["macs"] and entry["node"] in contracts:
+            entry["contract"] = contracts[entry["node"]]
     return program
 
 
 def _ports(graph: Graph) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
     values = [*graph.inputs, *graph.outputs]
-    titles = graph.attrs.get("output_names", [value.origin or value.name for value in graph.outputs])
-    titles = [*(value.name for value in graph.inputs), *titles]
+    titles = [value.name for value in values]
     fields = unique_identifiers(titles)
     ports = [
         Port(title, field, dtype_of(value), value.shape, prod(value.shape))

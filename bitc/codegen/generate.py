@@ -40,7 +40,7 @@ def generate(
     """The library ``name`` (made a C identifier) for ``graph`` on ``target``.
 
     ``options`` go into the banner. ``graph.attrs`` may hold ``batch`` (the symbol of a free batch dimension; the graph is then for one
-    item), ``model`` (the file's name), ``sha256`` and ``outputs_contract`` (output name to ``{"exact": bool, "ulp": int}``).
+    item), ``model_name``, ``model_sha256``, ``layer_contracts`` and ``output_contracts`` (see ``state-contracts``).
     ``guard_bytes`` leaves gaps between buffers (for tests). Raises :class:`UnsupportedError`.
     """
     program = build_program(graph, names.identifier(name), target, guard_bytes)
@@ -48,7 +48,7 @@ def generate(
     facts = {
         "p": program,
         "upper": program.name.upper(),
-        "batch": graph.attrs.get("batch"),
+        "batch": graph.attrs.get("batch") or None,
         "banner": _banner(graph, target, options),
         "sha256": manifest["model"]["sha256"],
         "align": ALIGN_BYTES,
@@ -89,8 +89,8 @@ def _environment() -> Environment:
 def _banner(graph: Graph, target: Target, options: Mapping[str, str]) -> list[str]:
     chosen = ", ".join(f"{key}={value}" for key, value in sorted(options.items())) or "none"
     lines = [
-        f"Made by bitc {bitc.__version__} from {graph.attrs.get('model', graph.name)}.",
-        f"Model sha256: {graph.attrs.get('sha256', 'unknown')}",
+        f"Made by bitc {bitc.__version__} from {graph.attrs.get('model_name', graph.name)}.",
+        f"Model sha256: {graph.attrs.get('model_sha256', 'unknown')}",
         f"Target: {target.name} ({target.description})",
         f"Options: {chosen}",
     ]
@@ -98,14 +98,19 @@ def _banner(graph: Graph, target: Target, options: Mapping[str, str]) -> list[st
 
 
 def _manifest(graph: Graph, program: Program, target: Target) -> dict[str, Any]:
-    batch = graph.attrs.get("batch")
-    contract = graph.attrs.get("outputs_contract", {})
+    batch = graph.attrs.get("batch") or None
+    contracts = {
+        name: {"exact": exact, "ulp": ulp, "floor": floor}
+        for name, exact, ulp, floor in graph.attrs.get("output_contracts", ())
+    }
+    sha256 = graph.attrs.get("model_sha256", "unknown")
+    unstated = {"exact": True, "ulp": 0.0, "floor": 0.0}
 
     def port(p: Port) -> dict[str, Any]:
         shape: list[Any] = list(p.shape)
         if batch is not None:
             shape[0] = batch
-        return {"name": p.name, "field": p.field, "dtype": p.dtype.value, "shape": shape}
+        return {"name": p.name, "field": p.field, "dtype": p.dtype.numpy.name, "shape": shape}
 
     return {
         "bitc": bitc.__version__,
@@ -113,12 +118,12 @@ def _manifest(graph: Graph, program: Program, target: Target) -> dict[str, Any]:
         "cflags": list(target.cflags),
         "features": sorted(target.features),
         "name": program.name,
-        "model": {"name": graph.attrs.get("model", graph.name), "sha256": graph.attrs.get("sha256", "unknown")},
+        "model": {"name": graph.attrs.get("model_name", graph.name), "sha256": sha256},
         "batch": batch,
         "arena_bytes": program.arena_bytes,
         "weight_bytes": program.weight_bytes,
         "inputs": [port(p) for p in program.inputs],
-        "outputs": [{**port(p), "contract": contract.get(p.name, {"exact": False, "ulp": 0})} for p in program.outputs],
+        "outputs": [{**port(p), "contract": contracts.get(p.name, unstated)} for p in program.outputs],
         "layers": program.layers,
     }
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 from bitc.ir import Builder, CodeType, Graph, Layout, Op, TensorType, Type, Value
 from bitc.ir import k_move as _  # noqa: F401  (declares k.relayout)
 from bitc.passes.base import Pass
+from bitc.passes.outputs import keep_output_names
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class _Assignment:
             )
             self._made.update(zip(op.results, self._builder.clone(placed, operands), strict=True))
         outputs = [self._convert(self._made[o], Layout.ROW_MAJOR) for o in self._graph.outputs]
+        keep_output_names(self._graph.outputs, outputs, self._builder.ops, self._builder)
         return Graph(self._graph.name, self._graph.inputs, self._builder.ops, outputs, self._graph.attrs)
 
     def _wanted(self, op: Op, operand: Value) -> Layout:

@@ -12,7 +12,8 @@ from bitc.ir.packing import WeightForm
 from bitc.ir.types import BufferType
 from bitc.passes import lower_codes, lower_moves, lower_numbers
 from bitc.passes.base import Pass
-from bitc.passes.lower_moves import as_shape
+from bitc.passes.lower_moves import as_shape, dense_strides
+from bitc.passes.outputs import keep_output_names
 from bitc.passes.lowering import KernelForms, Lowering, Refused, halo_needs, physical_shape, tensor_type
 
 _RULES: Mapping[str, Callable[[Op, Lowering], None]] = {
@@ -79,7 +80,9 @@ class Lower(Pass):
                 problems.append(refused.diagnostic(op))
                 broken.update(op.results)
         first_error(problems, UnsupportedError)
-        outputs = [_lower_output(value, low) for value in graph.outputs]
+        taken: set[Value] = set(inputs)
+        outputs = [_lower_output(value, taken, low) for value in graph.outputs]
+        keep_output_names(graph.outputs, outputs, low.builder.ops, low.builder)
         return drop_dead(Graph(graph.name, inputs, low.builder.ops, outputs, graph.attrs))
 
 
@@ -103,12 +106,22 @@ def _lower_input(value: Value, low: Lowering) -> Value:
     return made
 
 
-def _lower_output(value: Value, low: Lowering) -> Value:
-    """A dense buffer in ONNX's shape."""
+def _lower_output(value: Value, taken: set[Value], low: Lowering) -> Value:
+    """A dense buffer in ONNX's shape, made for this output alone: inputs, constants and what another output holds are copied."""
     type = tensor_type(value)
     if isinstance(type, CodeType):
         where = value.origin or value.name
-        raise UnsupportedError(Diagnostic("U102", f"output {where!r} is a tensor of packed codes", rule="outputs are numbers", here=str(type)))
+        raise UnsupportedError(
+            Diagnostic("U102", f"output {where!r} is a tensor of packed codes", rule="outputs are numbers", here=str(type))
+        )
     if value.constant is not None:
-        return low.constant(value.constant)
-    return as_shape(low.dense(value, value.producer), type.shape, value.producer, low)
+        made = low.constant(value.constant)
+    else:
+        made = as_shape(low.dense(value, value.producer), type.shape, value.producer, low)
+    root = made
+    while root.producer is not None and root.producer.name in ("k.view", "k.fill_halo"):
+        root = root.producer.operands[0]
+    if root in taken or root.constant is not None:
+        root = made = low.add("k.strided", made, shape=type.shape, strides=dense_strides(type.shape), like=value.producer)
+    taken.add(root)
+    return made
