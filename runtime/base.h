@@ -22,7 +22,7 @@
 #define BITC_BARRIER(v) ((void)0)
 #endif
 
-/* Kept out of line by gcc, which splits a local array that it sees whole in scalars and then vectorises none of them. */
+/* Kept out of line by gcc, which would turn a local array that it sees whole into scalars and vectorise nothing. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define BITC_GCC_NOINLINE __attribute__((noinline, unused)) static
 #else

@@ -230,11 +230,14 @@ def check_compiles(*headers: str, isa: str, compiler: str) -> None:
 
 
 @contextmanager
-def guarded(shape: tuple[int, ...], dtype: npt.DTypeLike, guard: int = 64) -> Iterator[npt.NDArray[Any]]:
-    """A 64-byte aligned array of 0xA5 bytes between guards of at least ``guard`` bytes; fails if a guard changed."""
+def guarded(shape: tuple[int, ...], dtype: npt.DTypeLike, *, align: int = 64) -> Iterator[npt.NDArray[Any]]:
+    """An array of 0xA5 bytes between guards of at least 64 bytes; fails if a guard changed.
+
+    ``align`` is a power of two of at most 64: the array begins at a multiple of it, and of no greater one.
+    """
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = np.full(size + 2 * guard + 64, _GUARD, np.uint8)
-    start = guard + (-(raw.ctypes.data + guard)) % 64
+    raw = np.full(size + 256, _GUARD, np.uint8)
+    start = 64 + (-raw.ctypes.data) % 64 + align % 64
     yield raw[start : start + size].view(dtype).reshape(shape)
     assert (raw[:start] == _GUARD).all(), "bytes before the buffer were written"
     assert (raw[start + size :] == _GUARD).all(), "bytes after the buffer were written"

@@ -96,7 +96,7 @@ class Prepared:
         conv, k, p = self.conv, self.conv.w.shape[0], self.kernel.pointer
         base = rng.integers(-1000, 1000, (self.classes, k), np.int32)
         blocked = np.ascontiguousarray(block_rows(base.T, self.block).reshape(-1, self.classes).T)
-        with guarded((y1 - y0, conv.out_w, k), np.int32) as acc:
+        with guarded((y1 - y0, conv.out_w, k), np.int32, align=4) as acc:
             run = getattr(self.kernel, f"bitc_bconv_acc_{self.isa}")
             run(self.g, p(self.x), p(self.w), p(blocked), step, p(acc), y0, y1)
             np.testing.assert_array_equal(acc, (base[self.pixel_classes()] - step * self.pops)[y0:y1])
@@ -109,7 +109,7 @@ class Prepared:
         pixel = planes * words + gap
         row = conv.out_w * pixel + gap
         expected = self.pops[:, :, None] > limit[:, self.pixel_classes()].transpose(1, 2, 0, 3)
-        with guarded((y1 - y0, row), np.uint64) as y:
+        with guarded((y1 - y0, row), np.uint64, align=8) as y:
             untouched = y[0, -1] if gap else None
             run = getattr(self.kernel, f"bitc_bconv_bits_{self.isa}")
             run(self.g, p(self.x), p(self.w), p(blocked), p(flips), planes, p(y), row, pixel, y0, y1)

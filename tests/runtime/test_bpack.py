@@ -22,7 +22,10 @@ def test_pack_compares_with_thresholds(isa: str, gap: int) -> None:
         down = rng.integers(0, 2, c, np.uint8)
         expected = np.where(down, ~(x[:, None] <= thr), ~(x[:, None] >= thr))
         words, down_words = words_of(c) * planes, pack(down)
-        with guarded((pixels, words + gap), np.uint64) as y, guarded((pixels, c), np.float32) as source:
+        with (
+            guarded((pixels, words + gap), np.uint64, align=8) as y,
+            guarded((pixels, c), np.float32, align=4) as source,
+        ):
             source[:] = x
             before = y[:, words:].copy()
             run = getattr(kernel, f"bitc_pack_f32_{isa}")
@@ -40,7 +43,7 @@ def test_unpack_counts_zero_bits(isa: str) -> None:
         x = np.zeros((pixels, planes * words_of(c) + gap), np.uint64)
         x[:, : planes * words_of(c)] = pack(bits).reshape(pixels, -1)
         for lo, step in ((-1, 2), (0, 1), (7, -3), (2**24 + 1, 2)):
-            with guarded((pixels, c), np.float32) as y:
+            with guarded((pixels, c), np.float32, align=4) as y:
                 run = getattr(kernel, f"bitc_unpack_f32_{isa}")
                 run(p(x), x.shape[1], pixels, c, planes, lo, step, p(y))
                 expected = (lo + step * (1 - bits.astype(np.int64)).sum(1)).astype(np.float32)
