@@ -26,8 +26,11 @@ def assume_values(graph: Graph, promises: Mapping[str, Sequence[float]]) -> Grap
         mapping[value] = value
     for value in graph.inputs:
         if value.name in promises:
+            promised = tuple(sorted(map(float, set(promises[value.name]))))
             try:
-                mapping[value] = b.add("nn.assume", value, values=tuple(sorted(map(float, set(promises[value.name])))))
+                if not np.isfinite(promised).all():
+                    raise InferenceError(f"values {list(promised)} are not all finite")
+                mapping[value] = b.add("nn.assume", value, values=promised)
             except InferenceError as error:
                 raise OptionError(Diagnostic("O022", f"the promise for {value.name!r} makes no sense", here=str(error))) from None
     for op in graph.ops:

@@ -1,0 +1,120 @@
+"""``straight-through``: the residue vanishes where it is q to the bit, and nowhere else unless trusted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from passes.harness import leaves, op_names, parse, same_meaning, transforms
+
+from bitc.ir import Value
+from bitc.passes.straight_through import StraightThrough
+
+F32 = np.float32
+SIZE = 1 << 16
+CONSTANTS = """
+          %p = nn.constant {value = dense<f32[]: 1.0>} : f32[]
+          %m = nn.constant {value = dense<f32[]: -1.0>} : f32[]
+          %o = nn.constant {value = dense<f32[]: 0.0>} : f32[]"""
+QS = {
+    "sign": "%q = nn.sign %x : f32[SIZE]",
+    "where greater": "%c = nn.greater %x, %o : bool[SIZE]\n          %q = nn.where %c, %p, %m : f32[SIZE]",
+    "where greater or equal": "%c = nn.greater_equal %x, %o : bool[SIZE]\n          %q = nn.where %c, %p, %m : f32[SIZE]",
+}
+CLIPS = {
+    "max first": "%a = nn.max %x, %m : f32[SIZE]\n          %t = nn.min %a, %p : f32[SIZE]",
+    "min first": "%a = nn.min %x, %p : f32[SIZE]\n          %t = nn.max %a, %m : f32[SIZE]",
+}
+
+
+def residue(q: str, clip: str, total: str = "%d, %t") -> str:
+    return f"""
+        graph @g(%x: f32[{SIZE}]) -> (%y) {{{CONSTANTS}
+          {q}
+          {clip}
+          %d = nn.sub %q, %t : f32[SIZE]
+          %y = nn.add {total} : f32[SIZE]
+        }}""".replace("SIZE", str(SIZE))
+
+
+def dense_samples(generator: np.random.Generator, value: Value) -> np.ndarray:
+    """float32 numbers of all magnitudes up to 2, all near 0, ±2^-25 (the tie), ±1/2 and ±1, and beyond."""
+    bits = generator.integers(0, int(F32(2).view(np.int32)) + 1, value.shape[0] // 2, dtype=np.int64).astype(np.uint32)
+    centres = np.asarray([0, 2**-25, 2**-24, 3 * 2**-25, 0.25, 0.5, 1 - 2**-24, 1, 2], F32).view(np.uint32).astype(np.int64)
+    near = (centres[:, np.newaxis] + np.arange(-1000, 1001)).clip(0).reshape(-1).astype(np.uint32)
+    uniform = generator.uniform(0, 2, value.shape[0] - bits.size - near.size).astype(F32)
+    positive = np.concatenate([bits.view(F32), near.view(F32), uniform])
+    numbers = positive * generator.choice(np.asarray([-1, 1], F32), positive.shape)
+    return np.where(numbers == 0, F32(0), numbers)  # +0.0: what becomes of -0.0 is its own test
+
+
+@pytest.mark.parametrize("q", QS)
+@pytest.mark.parametrize("clip", CLIPS)
+@pytest.mark.parametrize("order", ["%d, %t", "%t, %d"])
+def test_residue_of_a_sign_and_its_clip_vanishes(q: str, clip: str, order: str) -> None:
+    after = transforms(
+        residue(QS[q], CLIPS[clip], order),
+        StraightThrough(),
+        f"""
+        graph @g(%x: f32[{SIZE}]) -> (%q) {{{_needed(q)}
+          {QS[q]}
+        }}""".replace("SIZE", str(SIZE)),
+        dense_samples,
+    )
+    assert "nn.sub" not in op_names(after)
+
+
+def _needed(q: str) -> str:
+    return "" if q == "sign" else CONSTANTS
+
+
+@pytest.mark.parametrize("q", QS)
+def test_minus_zero_gives_a_zero_or_a_sign(q: str) -> None:
+    """The sign of a zero result may differ, the number may not."""
+    before = parse(residue(QS[q], CLIPS["max first"]))
+    minus_zero = np.full(SIZE, -0.0, F32)
+    same_meaning(before, StraightThrough().run(before), lambda *_: minus_zero, runs=1)
+
+
+OTHER = {
+    "another threshold": (QS["where greater"].replace("%x, %o", "%x, %p"), CLIPS["max first"]),
+    "reversed sign": (QS["where greater"].replace("%p, %m", "%m, %p"), CLIPS["max first"]),
+    "a wider clip": (QS["sign"], CLIPS["max first"].replace("%x, %m", "%x, %two")),
+    "one bound only": (QS["sign"], "%t = nn.max %x, %m : f32[SIZE]"),
+    "no clip": (QS["sign"], "%t = nn.neg %x : f32[SIZE]"),
+    "the clip of another value": (QS["sign"], "%n = nn.neg %x : f32[SIZE]\n          " + CLIPS["max first"].replace("%x", "%n")),
+}
+
+
+@pytest.mark.parametrize("what", OTHER)
+def test_other_residues_stay_unless_trusted(what: str) -> None:
+    q, clip = OTHER[what]
+    two = "%two = nn.constant {value = dense<f32[]: -2.0>} : f32[]\n          "
+    text = residue(two + q if "%two" in clip else q, clip)
+    leaves(text, StraightThrough())
+    trusted = StraightThrough(trust=True).run(parse(text))
+    assert "nn.add" not in op_names(trusted)
+
+
+def test_trust_needs_a_finite_set() -> None:
+    leaves(residue("%q = nn.tanh %x : f32[SIZE]", CLIPS["max first"]), StraightThrough(trust=True))
+
+
+def test_subtraction_the_other_way_round_stays() -> None:
+    text = residue(QS["sign"], CLIPS["max first"]).replace("nn.sub %q, %t", "nn.sub %t, %q")
+    leaves(text, StraightThrough(trust=True))
+
+
+def test_another_summand_stays() -> None:
+    leaves(residue(QS["sign"], CLIPS["max first"], "%d, %x"), StraightThrough(trust=True))
+
+
+def test_a_residue_that_broadcasts_stays() -> None:
+    leaves(
+        """
+        graph @g(%x: f32[1,3], %t: f32[2,3]) -> (%y) {
+          %q = nn.sign %x : f32[1,3]
+          %d = nn.sub %q, %t : f32[2,3]
+          %y = nn.add %d, %t : f32[2,3]
+        }""",
+        StraightThrough(trust=True),
+    )
