@@ -45,10 +45,19 @@ def rounds_exactly(op: Op, sets: ValueSets) -> bool:
     if op.name in PRODUCTS:
         return isinstance(sets.of(op.results[0]), Integers)
     if op.name in _SUMS:
-        terms = _terms(op)
-        exact_sum = grid(sets.of(op.operands[0])) is not None
-        return exact_sum and (op.name == "nn.reduce_sum" or (terms & (terms - 1)) == 0)
+        values = grid(sets.of(op.operands[0]))
+        if values is None or _terms(op) * max(abs(values.lo), abs(values.hi)) >= 1 << 24:
+            return False
+        return op.name == "nn.reduce_sum" or _divides_exactly(op)
     return op.name not in _ROUNDED
+
+
+def _divides_exactly(op: Op) -> bool:
+    """Whether the mean divides by a power of two everywhere: also at the border, where a pool counts fewer elements."""
+    if op.name == "nn.avg_pool" and (op.attrs["ceil"] or (any(op.attrs["pads"]) and not op.attrs["count_pad"])):
+        return max(op.attrs["kernel"]) <= 2
+    terms = _terms(op)
+    return terms & (terms - 1) == 0
 
 
 def _terms(op: Op) -> int:
