@@ -5,6 +5,10 @@ from bitc.passes.base import Pass
 from bitc.passes.canonicalise import Canonicalise
 from bitc.passes.contracts import StateContracts
 from bitc.passes.dense import DenseToConv
+from bitc.passes.fuse_maps import FuseMaps
+from bitc.passes.fuse_rows import FuseRows
+from bitc.passes.layout import Layouts
+from bitc.passes.lower import Lower
 from bitc.passes.padding import ExactPadding
 from bitc.passes.pads import AbsorbPads
 from bitc.passes.recognise import RecogniseCodes
@@ -12,7 +16,7 @@ from bitc.passes.straight_through import StraightThrough
 from bitc.passes.thresholds import Thresholds
 from bitc.passes.views import SinkViews
 
-__all__ = ["KNOWN_PASSES", "Pass", "to_codes"]
+__all__ = ["KNOWN_PASSES", "Pass", "to_codes", "to_kernels"]
 
 
 def to_codes(sign_zero: str = "exact") -> tuple[Pass, ...]:
@@ -37,6 +41,11 @@ def to_codes(sign_zero: str = "exact") -> tuple[Pass, ...]:
     )
 
 
+def to_kernels(*, bit_block: int, byte_rows: bool, float_block: int) -> tuple[Pass, ...]:
+    """The passes from a ``q`` graph to kernel calls, with constants in the order of the target's kernels (see :class:`Lower`)."""
+    return (FuseMaps(), Layouts(), Lower(bit_block, byte_rows, float_block), FuseRows())
+
+
 KNOWN_PASSES: dict[str, type[Pass]] = {
     kind.name: kind
     for kind in (
@@ -51,5 +60,9 @@ KNOWN_PASSES: dict[str, type[Pass]] = {
         Thresholds,
         ExactPadding,
         DropAssumptions,
+        FuseMaps,
+        Layouts,
+        Lower,
+        FuseRows,
     )
 }

@@ -1,0 +1,111 @@
+"""The whole order of compilation, as a table of contents: import, passes, code generation, C compiler, artefact."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from bitc.artifact import Artifact, check_emit, default_name, write_artifact
+from bitc.codegen import generate
+from bitc.codegen.targets import Target
+from bitc.codegen.targets import target as target_named
+from bitc.frontend import import_model
+from bitc.ir import Graph
+from bitc.ir.printer import print_graph
+from bitc.passes import KNOWN_PASSES, Pass, to_codes, to_kernels
+from bitc.passes.assume import assume_values
+from bitc.passes.pipeline import Trace, parse_pipeline, run_passes
+from bitc.promises import values_text
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What changes the result of a compilation, apart from model and target; recorded in the artefact.
+
+    ``dims`` binds symbolic dimensions; ``values`` promises the values inputs take; ``sign_zero`` is exact, plus or minus;
+    ``pipeline`` replaces the default passes (text).
+    """
+
+    dims: Mapping[str, int] = field(default_factory=dict)
+    values: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    sign_zero: str = "exact"
+    pipeline: str | None = None
+
+    def as_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of :func:`compile`."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+def compile(
+    path: str | Path,
+    *,
+    target: str = "native",
+    out: str | Path | None = None,
+    name: str | None = None,
+    dims: Mapping[str, int] | None = None,
+    values: Mapping[str, Sequence[float]] | None = None,
+    sign_zero: str = "exact",
+    emit: Sequence[str] = ("c", "so"),
+    pipeline: str | None = None,
+    trace: Trace | None = None,
+) -> Artifact:
+    """Compile the ONNX file ``path`` into the artefact folder ``out`` (default: ``<name>-<target>`` in the working directory).
+
+    ``dims`` binds symbolic dimensions; ``values`` promises which values an input takes; ``sign_zero`` declares what Sign(0) may be;
+    ``trace`` watches the passes. Raises a :class:`bitc.errors.BitcError`; then nothing is written.
+    """
+    options = Options(dims or {}, values or {}, sign_zero, pipeline)
+    chosen = target_named(target)
+    name = name or default_name(path)
+    check_emit(emit)
+    trace = trace if trace is not None else Trace()
+    graph = lower(path, chosen, options, trace)
+    generated = generate(graph, name=name, target=chosen, options=_recorded(options))
+    texts = dict(generated.files)
+    if "ir" in emit:
+        texts[f"{name}.ir"] = print_graph(graph)
+    folder = Path(out) if out is not None else Path(f"{name}-{chosen.name}")
+    started = time.perf_counter()
+    artifact = write_artifact(folder, name, texts, emit=emit, target_cflags=chosen.cflags)
+    trace.seconds.append(("C compiler", time.perf_counter() - started))
+    return artifact
+
+
+def lower(path: str | Path, target: Target, options: Options, trace: Trace) -> Graph:
+    """The model as a graph of kernel calls for ``target``."""
+    graph = assume_values(import_model(path, dims=options.dims), options.values)
+    return run_passes(graph, passes_for(target, options), trace, reproducer_dir=Path("bitc-reproducer"))
+
+
+def lower_stages(path: str | Path, *, target: str = "native", options: Options | None = None) -> list[tuple[str, Graph]]:
+    """The graph after import and after each pass, by the pass' name."""
+    trace = Trace(snapshots=[])
+    lower(path, target_named(target), options if options is not None else Options(), trace)
+    assert trace.snapshots is not None
+    return trace.snapshots
+
+
+def passes_for(target: Target, options: Options) -> tuple[Pass, ...]:
+    """The default pipeline of ``target``, or the one ``options`` give."""
+    if options.pipeline is not None:
+        return parse_pipeline(options.pipeline, KNOWN_PASSES)
+    bits = target.bits
+    kernels = to_kernels(bit_block=bits.block, byte_rows=bits.byte_rows, float_block=target.float_block)
+    return (*to_codes(options.sign_zero), *kernels)
+
+
+def _recorded(options: Options) -> dict[str, str]:
+    """The options that were given, as text for the banner and the manifest."""
+    recorded = {f"dim {key}": str(value) for key, value in sorted(options.dims.items())}
+    recorded |= {f"values {key}": values_text(value) for key, value in sorted(options.values.items())}
+    if options.sign_zero != "exact":
+        recorded["sign-zero"] = options.sign_zero
+    if options.pipeline is not None:
+        recorded["pipeline"] = options.pipeline
+    return recorded
+
