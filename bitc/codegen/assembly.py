@@ -93,6 +93,7 @@ class Assembly:
         if value.constant is not None:
             return self.constant(value)
         assert storage is not None, f"%{value.name} has no place"
+        assert storage.home != "constant", "views of constants are folded by lowering"
         if storage.home != "arena":
             return ("in" if storage.home == "input" else "out") + str(storage.place)
         ctype = CTYPES[dtype_of(value)]

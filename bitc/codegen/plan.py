@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -138,6 +139,13 @@ class Program:
     def weight_bytes(self) -> int:
         """Bytes of all constant arrays."""
         return sum(array.bytes for array in self.arrays)
+
+    def unused_parameters(self) -> list[str]:
+        """Parameters of the function of one item that nothing reads."""
+        text = " ".join(argument for step in self.steps for call in step.calls for argument in call.arguments)
+        read = set(re.findall(r"\w+", text))
+        named = [f"in{i}" for i in range(len(self.inputs)) if f"in{i}" not in read]
+        return named if self.pointers else [*named, "at"]
 
     def functions(self) -> list[str]:
         """The kernels called, each once, in order."""

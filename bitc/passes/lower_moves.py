@@ -42,7 +42,9 @@ def arrange(made: Value, order: Sequence[int], type: TensorType | CodeType, like
 
 
 def as_shape(made: Value, shape: Sequence[int], like: Op | None, low: Lowering) -> Value:
-    """``made`` under another shape."""
+    """``made`` under another shape; a constant is reshaped at once, so that kernels see it as one."""
+    if made.constant is not None:
+        return low.constant(made.constant.reshape(tuple(shape)))
     return made if made.shape == tuple(shape) else low.add("k.view", made, shape=tuple(shape), like=like)
 
 
@@ -137,14 +139,19 @@ def _place(op: Op, corners: Sequence[Sequence[int]], value: float, low: Lowering
 
 
 def lower_gather(op: Op, low: Lowering) -> None:
-    """``nn.gather`` of row-major numbers."""
+    """``nn.gather``: runs picked along the axis as it lies in memory; the axes of the indices take its place."""
     _numbers(op)
-    x, indices = op.operands[0], op.attrs["indices"]
+    x, indices = op.operands[0], np.asarray(op.attrs["indices"])
     axis = op.attrs["axis"] % len(x.shape)
-    seen = (prod(x.shape[:axis]), x.shape[axis], prod(x.shape[axis + 1 :]))
+    axes = memory_axes(tensor_type(x))
+    sizes, at = [x.shape[a] for a in axes], axes.index(axis)
+    seen = (prod(sizes[:at]), sizes[at], prod(sizes[at + 1 :]))
     table = low.constant(np.asarray(indices.reshape(-1) % x.shape[axis], np.int32))
     made = low.add("k.gather", as_shape(low.dense(x, op), seen, op, low), table, like=op)
-    low.put(op.result, as_shape(made, physical_shape(tensor_type(op.result)), op, low))
+    order: list[int] = []
+    for a in axes:
+        order += range(axis, axis + indices.ndim) if a == axis else [a + (indices.ndim - 1) * (a > axis)]
+    low.put(op.result, arrange(made, order, tensor_type(op.result), op, low))
 
 
 def _numbers(op: Op) -> None:
