@@ -55,7 +55,7 @@ def rounds_exactly(op: Op, sets: ValueSets) -> bool:
 def _divides_exactly(op: Op) -> bool:
     """Whether the mean divides by a power of two everywhere: also at the border, where a pool counts fewer elements."""
     if op.name == "nn.avg_pool" and (op.attrs["ceil"] or (any(op.attrs["pads"]) and not op.attrs["count_pad"])):
-        return max(op.attrs["kernel"]) <= 2
+        return bool(max(op.attrs["kernel"]) <= 2)
     terms = _terms(op)
     return terms & (terms - 1) == 0
 
