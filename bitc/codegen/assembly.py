@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from bitc.passes.memory_plan import MemoryPlan
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Where calls stand: in a loop over images ``n`` or not, and over all ``rows``, a band of them (``y`` to ``end``) or single ones (``r``)."""
+    """Where calls stand: in a loop over images ``n`` or not, and over all rows, a band (``y`` to ``end``) or single ones (``r``)."""
 
     images: int
     rows: int
@@ -114,7 +114,7 @@ class Assembly:
         moving = [term for term in terms if isinstance(term, str)]
         return " + ".join([pointer, *moving, *([str(fixed)] if fixed else [])])
 
-    def at_pixel(self, value: Value, frame: Frame, at: tuple[int, ...]) -> str:
+    def at_pixel(self, value: Value, frame: Frame, at: Sequence[int]) -> str:
         """The pointer to pixel ``at`` (row, column) of the whole buffer of the image at hand."""
         images, rows, columns, elements = value.shape
         image = [f"n * {rows * columns * elements}"] if frame.images > 1 and images > 1 else []
@@ -126,7 +126,9 @@ class Assembly:
         inner = value in self.inner
         row = frame.row(inner)
         repeated = rows - halo[0] - halo[2] == 1 and frame.rows > 1
-        terms: list[int | str] = [f"n * {rows * columns * elements}"] if frame.images > 1 and images > 1 and not inner else []
+        terms: list[int | str] = (
+            [f"n * {rows * columns * elements}"] if frame.images > 1 and images > 1 and not inner else []
+        )
         if row != "0" and not repeated:
             terms.append(f"{row} * {columns * elements}")
         return self.offset(self.base(value), *terms, (halo[0] * columns + halo[1]) * elements)

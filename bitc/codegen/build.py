@@ -24,7 +24,9 @@ def build_program(graph: Graph, name: str, target: Target, guard_bytes: int = 0)
     for value in graph.values():
         if prod(value.shape) > MOST_ELEMENTS:
             here = f"{value.type} of {value.origin or value.name}"
-            raise UnsupportedError(Diagnostic("U140", "a tensor is too large", rule="fewer than 2^31 elements", here=here))
+            raise UnsupportedError(
+                Diagnostic("U140", "a tensor is too large", rule="fewer than 2^31 elements", here=here)
+            )
     memory = plan_memory(graph, guard_bytes)
     contracts = dict(graph.attrs.get("layer_contracts", ()))
     inputs, outputs = _ports(graph)
@@ -127,7 +129,7 @@ def multiplications(op: Op) -> int:
             terms = op.operands[0].shape[3] // op.attrs["group"] * prod(op.attrs["taps"])
             return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * op.attrs["channels"] * terms)
         case "k.fdepthwise":
-            return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * op.operands[1].shape[2] * prod(op.attrs["taps"]))
+            return int(
+                op.operands[0].shape[0] * prod(op.attrs["size"]) * op.operands[1].shape[2] * prod(op.attrs["taps"])
+            )
     return 0
-
-

@@ -153,7 +153,9 @@ def cast(a: str, source: DType, to: DType) -> str:
     if not source.is_float or to.is_float:
         return f"({CTYPES[to]}){a}"
     wide = DType.I64 if to in (DType.I64, DType.U64, DType.U32) else DType.I32
-    low, high = (literal(bound, source) for bound in ((-(2.0**63), 2.0**63) if wide is DType.I64 else (-(2.0**31), 2.0**31)))
+    low, high = (
+        literal(bound, source) for bound in ((-(2.0**63), 2.0**63) if wide is DType.I64 else (-(2.0**31), 2.0**31))
+    )
     least = "INT64_MIN" if wide is DType.I64 else "INT32_MIN"
     whole = f"{a} >= {low} && {a} < {high} ? ({CTYPES[wide]}){a} : {least}"
     return whole if to is wide else f"({CTYPES[to]})({whole})"

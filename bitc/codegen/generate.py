@@ -34,9 +34,7 @@ class Generated:
     weight_bytes: int
 
 
-def generate(
-    graph: Graph, *, name: str, target: Target, options: Mapping[str, str], guard_bytes: int = 0
-) -> Generated:
+def generate(graph: Graph, *, name: str, target: Target, options: Mapping[str, str], guard_bytes: int = 0) -> Generated:
     """The library ``name`` (made a C identifier) for ``graph`` on ``target``.
 
     ``options`` go into the banner. ``graph.attrs`` may hold ``batch`` (the symbol of a free batch dimension; the graph is then for one

@@ -71,7 +71,12 @@ def _bconv_bits(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     name = "bitc_bconv_grouped_bits" if groups else "bitc_bconv_bits"
     limit, flip = op.operands[2:4]
     _, _, columns, words = op.result.shape
-    tail = [out.constant(limit), out.constant(flip), str(limit.shape[0]), out.at_row(op.result, frame, op.attrs["halo"])]
+    tail = [
+        out.constant(limit),
+        out.constant(flip),
+        str(limit.shape[0]),
+        out.at_row(op.result, frame, op.attrs["halo"]),
+    ]
     strides = [str(columns * words), str(words)]
     return [Call(f"{name}_{out.isa}", (f"&{geometry}", *inputs, *groups, *tail, *strides, frame.first, frame.end))]
 
@@ -114,7 +119,14 @@ def _pack(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     at = frame if dense else frame.one_row()
     pixels = at.times(width)
     constants = [out.constant(t), out.constant(flip), str(t.shape[0])]
-    arguments = (out.at_row(x, at, x_halo), pixels, str(t.shape[1]), *constants, out.at_row(op.result, at, halo), str(image[3]))
+    arguments = (
+        out.at_row(x, at, x_halo),
+        pixels,
+        str(t.shape[1]),
+        *constants,
+        out.at_row(op.result, at, halo),
+        str(image[3]),
+    )
     return [Call(f"bitc_pack_f32_{out.isa}", arguments, per_row=not dense)]
 
 
@@ -157,11 +169,22 @@ def _copy_image(op: Op, frame: Frame, out: Assembly) -> list[Call]:
 
 
 def _copy(
-    out: Assembly, source: str, target: str, shape: tuple[int, ...], held: tuple[int, ...], to: tuple[int, ...], dtype: DType
+    out: Assembly,
+    source: str,
+    target: str,
+    shape: tuple[int, ...],
+    held: tuple[int, ...],
+    to: tuple[int, ...],
+    dtype: DType,
 ) -> Call:
     if len(shape) > MOST_COPY_AXES:
         raise UnsupportedError(
-            Diagnostic("U141", f"a copy over {len(shape)} axes", rule=f"copies go over at most {MOST_COPY_AXES} axes", here=str(shape))
+            Diagnostic(
+                "U141",
+                f"a copy over {len(shape)} axes",
+                rule=f"copies go over at most {MOST_COPY_AXES} axes",
+                here=str(shape),
+            )
         )
     lists = ["{" + ", ".join(map(str, numbers)) + "}" for numbers in (shape, held, to)]
     geometry = out.geometry("bitc_copy", dict(zip(("rank", "shape", "from", "to"), (len(shape), *lists), strict=True)))
@@ -320,4 +343,3 @@ BY_IMAGE = frozenset(
     }
 )
 """Kernels that work on one image at a time; the others take whole buffers."""
-

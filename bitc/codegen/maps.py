@@ -62,7 +62,9 @@ def dtype_of(value: Value) -> DType:
     assert isinstance(value.type, TensorType | BufferType)
     if value.type.dtype not in CTYPES:
         raise UnsupportedError(
-            Diagnostic("U151", f"{value.type.dtype} has no C type", rule="C99 has no 16-bit floats", here=str(value.type))
+            Diagnostic(
+                "U151", f"{value.type.dtype} has no C type", rule="C99 has no 16-bit floats", here=str(value.type)
+            )
         )
     return value.type.dtype
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from bitc.ir import DType
 
-_RESERVED = frozenset(
-    """auto break case char const continue default do double else enum extern float for goto if inline int long register
-    restrict return short signed sizeof static struct switch typedef union unsigned void volatile while _Bool _Complex
-    _Imaginary asm bool true false nullptr constexpr alignas alignof thread_local static_assert typeof class new delete
-    private public protected this template operator namespace using try catch throw virtual friend and or not xor
-    batch arena io main""".split()
-)
+_KEYWORDS = """
+    auto break case char const continue default do double else enum extern float for goto if inline int long register restrict
+    return short signed sizeof static struct switch typedef union unsigned void volatile while _Bool _Complex _Imaginary asm bool
+    true false nullptr constexpr alignas alignof thread_local static_assert typeof class new delete private public protected this
+    template operator namespace using try catch throw virtual friend and or not xor batch arena io main
+"""
+_RESERVED = frozenset(_KEYWORDS.split())
 
 CTYPES = {
     DType.F32: "float",
@@ -116,7 +116,9 @@ def array_lines(array: np.ndarray, dtype: DType, width: int = 116) -> Iterator[s
 
 
 def _element_texts(flat: np.ndarray, dtype: DType) -> Iterator[str]:
-    if dtype is DType.U64:  # by far the largest arrays: plain hexadecimal constants get a fitting unsigned type by themselves
+    if (
+        dtype is DType.U64
+    ):  # by far the largest arrays: plain hexadecimal constants get a fitting unsigned type by themselves
         return (f"0x{value:x}" if value > 9 else str(value) for value in flat.tolist())
     if dtype in (DType.U8, DType.I32, DType.I8, DType.BOOL) and (flat != np.iinfo(np.int32).min).all():
         return (str(int(value)) for value in flat.tolist())

@@ -83,7 +83,11 @@ class Windows:
     def check(self, x: BufferType) -> None:
         """Raises :class:`InferenceError` if a tap falls outside the buffer."""
         for axis in range(2):
-            last = self.at[axis] + (self.size[axis] - 1) * self.strides[axis] + (self.taps[axis] - 1) * self.dilations[axis]
+            last = (
+                self.at[axis]
+                + (self.size[axis] - 1) * self.strides[axis]
+                + (self.taps[axis] - 1) * self.dilations[axis]
+            )
             if self.at[axis] < 0 or last >= x.shape[1 + axis]:
                 raise InferenceError(f"{self} reads outside {x}")
 
@@ -183,7 +187,11 @@ class BconvBits(OpDecl):
     @staticmethod
     def infer(x: Type, w: Type, limit: Type, flip: Type, *groups: Type, halo: Halo, **attrs: Any) -> BufferType:
         source = _bconv_result(x, w, groups, attrs)
-        limits, flips, words = as_buffer(limit, DType.I32, 3), as_buffer(flip, DType.U64, 1), words_of(attrs["channels"])
+        limits, flips, words = (
+            as_buffer(limit, DType.I32, 3),
+            as_buffer(flip, DType.U64, 1),
+            words_of(attrs["channels"]),
+        )
         if flips.shape != (words,):
             raise InferenceError(f"flips {flips} do not fit {attrs['channels']} channels")
         return BufferType((source.shape[0], *with_halo(attrs["size"], halo), limits.shape[0] * words), DType.U64)
@@ -212,7 +220,9 @@ class Pack(OpDecl):
         if table.shape[1] != source.shape[3] or as_buffer(flip, DType.U64).shape != (words_of(source.shape[3]),):
             raise InferenceError(f"thresholds {table} do not fit {source}")
         size = (source.shape[1] - x_halo[0] - x_halo[2], source.shape[2] - x_halo[1] - x_halo[3])
-        return BufferType((source.shape[0], *with_halo(size, halo), table.shape[0] * words_of(table.shape[1])), DType.U64)
+        return BufferType(
+            (source.shape[0], *with_halo(size, halo), table.shape[0] * words_of(table.shape[1])), DType.U64
+        )
 
     @staticmethod
     def evaluate(x: np.ndarray, t: np.ndarray, flip: np.ndarray, *, x_halo: Halo, halo: Halo) -> np.ndarray:
@@ -227,7 +237,14 @@ class Unpack(OpDecl):
     """y = lo + step · (number of planes whose bit is 0), float32, inside ``halo``"""
 
     operands = ("x",)
-    attrs = {"lo": REQUIRED, "step": REQUIRED, "planes": REQUIRED, "channels": REQUIRED, "x_halo": NO_HALO, "halo": NO_HALO}
+    attrs = {
+        "lo": REQUIRED,
+        "step": REQUIRED,
+        "planes": REQUIRED,
+        "channels": REQUIRED,
+        "x_halo": NO_HALO,
+        "halo": NO_HALO,
+    }
 
     @staticmethod
     def infer(x: Type, *, lo: int, step: int, planes: int, channels: int, x_halo: Halo, halo: Halo) -> BufferType:
@@ -320,7 +337,11 @@ class MapKernel(OpDecl):
         for x, halo, value in zip(xs, x_halos, body.inputs, strict=True):
             source = as_buffer(x, rank=4)
             size = (source.shape[0], *with_halo(value.shape[1:3], halo), source.shape[3])
-            if source.shape != size or source.shape[3] != value.shape[3] or source.dtype is not as_buffer(value.type).dtype:
+            if (
+                source.shape != size
+                or source.shape[3] != value.shape[3]
+                or source.dtype is not as_buffer(value.type).dtype
+            ):
                 raise InferenceError(f"{source} with halo {halo} does not hold {value}")
         return tuple(
             BufferType((v.shape[0], *with_halo(v.shape[1:3], halo), v.shape[3]), as_buffer(v.type).dtype)
@@ -328,7 +349,9 @@ class MapKernel(OpDecl):
         )
 
     @staticmethod
-    def evaluate(*xs: np.ndarray, body: Graph, x_halos: Sequence[Halo], halos: Sequence[Halo]) -> tuple[np.ndarray, ...]:
+    def evaluate(
+        *xs: np.ndarray, body: Graph, x_halos: Sequence[Halo], halos: Sequence[Halo]
+    ) -> tuple[np.ndarray, ...]:
         images = [inside(x, halo) for x, halo in zip(xs, x_halos, strict=True)]
         return tuple(surround(y, halo) for y, halo in zip(evaluate_graph(body, images), halos, strict=True))
 

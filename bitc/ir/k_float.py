@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,6 @@ def _fconv_result(x: Type, attrs: dict[str, Any], halo: Halo) -> BufferType:
     source, windows = as_buffer(x, DType.F32, 4), windows_of(attrs)
     windows.check(source)
     channels, group = attrs["channels"], attrs["group"]
-    assert isinstance(channels, int) and isinstance(group, int)
     if source.shape[3] % group or channels % group:
         raise InferenceError(f"{group} groups do not divide {source} and {channels} channels")
     return BufferType((source.shape[0], *with_halo(windows.size, halo), channels), DType.F32)
@@ -154,8 +153,8 @@ class Reduce(OpDecl):
 
     @staticmethod
     def evaluate(x: np.ndarray, *, kind: str, outer: int, length: int, inner: int) -> np.ndarray:
-        function = {"mean": np.mean, "sum": np.sum, "max": np.max, "min": np.min}[kind]
-        return np.asarray(function(x.reshape(outer, length, inner), axis=1), dtype=x.dtype)
+        functions: dict[str, Callable[..., np.ndarray]] = {"mean": np.mean, "sum": np.sum, "max": np.max, "min": np.min}
+        return np.asarray(functions[kind](x.reshape(outer, length, inner), axis=1), dtype=x.dtype)
 
 
 _ALONG = {"outer": REQUIRED, "length": REQUIRED, "inner": REQUIRED}
@@ -213,9 +212,7 @@ class TopKKernel(OpDecl):
     results = 2
 
     @staticmethod
-    def infer(
-        x: Type, *, k: int, largest: bool, outer: int, length: int, inner: int
-    ) -> tuple[BufferType, BufferType]:
+    def infer(x: Type, *, k: int, largest: bool, outer: int, length: int, inner: int) -> tuple[BufferType, BufferType]:
         _along(x, outer, length, inner)
         if not 0 < k <= length:
             raise InferenceError(f"k {k} is outside [{outer}, {length}, {inner}]")

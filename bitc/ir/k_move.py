@@ -57,7 +57,9 @@ class Strided(OpDecl):
         spans = [(n - 1) * s for n, s in zip(shape, strides, strict=True)]
         low, high = start + sum(min(s, 0) for s in spans), start + sum(max(s, 0) for s in spans)
         if min(shape, default=1) < 1 or low < 0 or high >= source.size:
-            raise InferenceError(f"shape {list(shape)} with strides {list(strides)} from {start} reads outside {source}")
+            raise InferenceError(
+                f"shape {list(shape)} with strides {list(strides)} from {start} reads outside {source}"
+            )
         return BufferType(tuple(shape), source.dtype)
 
     @staticmethod
@@ -65,7 +67,7 @@ class Strided(OpDecl):
         index = np.asarray(start)
         for n, s in zip(shape, strides, strict=True):
             index = index[..., np.newaxis] + np.arange(n) * s
-        return x.reshape(-1)[index]
+        return np.asarray(x.reshape(-1)[index])
 
 
 @op("k.place")
@@ -79,7 +81,9 @@ class Place(OpDecl):
     def infer(*xs: Type, shape: Sequence[int], at: Sequence[Sequence[int]], value: float) -> BufferType:
         parts = [as_buffer(x, rank=len(shape)) for x in xs]
         for part, corner in zip(parts, at, strict=True):
-            if part.dtype is not parts[0].dtype or any(c < 0 or c + n > s for c, n, s in zip(corner, part.shape, shape, strict=True)):
+            if part.dtype is not parts[0].dtype or any(
+                c < 0 or c + n > s for c, n, s in zip(corner, part.shape, shape, strict=True)
+            ):
                 raise InferenceError(f"{part} at {list(corner)} does not fit {list(shape)} of {parts[0].dtype}")
         return BufferType(tuple(shape), parts[0].dtype)
 

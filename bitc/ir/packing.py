@@ -136,7 +136,9 @@ def pack_grouped_weights(signs: np.ndarray, group: int, planes: int, block: int)
     plane_words, total = words_of(size * group), words.shape[-1]
     run = max((planes - 1) * plane_words + int(lasts[b].max() - firsts[b].min()) + 1 for b in blocks)
     starts = np.array([min(int(firsts[b].min()), total - run) for b in blocks], np.int32)
-    cut = np.stack([words[:, m, ..., start : start + run] for m, start in enumerate(np.repeat(starts, block)[:channels])], axis=1)
+    cut = np.stack(
+        [words[:, m, ..., start : start + run] for m, start in enumerate(np.repeat(starts, block)[:channels])], axis=1
+    )
     packed = [_blocked(part.reshape(channels, -1), block) for part in cut]
     return GroupedWeights(packed[0], packed[1], starts)
 

@@ -121,9 +121,9 @@ def _move(op: Op, b: Builder) -> Value | None:
         flat = _flat_codes(x, op, b)
         if len(op.results[0].shape) not in (2, 4):
             return _reshape(x, op.results[0].shape, op, b)
-        if isinstance(flat.type, CodeType) and isinstance(op.results[0].type, CodeType):
-            if same_pixels(flat.type, op.results[0].type):
-                return _reshape(flat, op.results[0].shape, op, b)
+        before, after = flat.type, op.results[0].type
+        if isinstance(before, CodeType) and isinstance(after, CodeType) and same_pixels(before, after):
+            return _reshape(flat, after.shape, op, b)
     maker = x.producer
     while maker is not None and maker.name == "nn.reshape" and op.name == "nn.reshape":
         maker = maker.operands[0].producer

@@ -40,7 +40,12 @@ class FuseMaps(Pass):
         for op in graph.ops:
             for operand in op.operands:
                 producer = operand.producer
-                if _fusible(op) and producer is not None and _fusible(producer) and producer.result.shape == op.result.shape:
+                if (
+                    _fusible(op)
+                    and producer is not None
+                    and _fusible(producer)
+                    and producer.result.shape == op.result.shape
+                ):
                     partition.merge(producer, op)
         return outline(graph, partition, "q.map", lambda group: _fusible(group[0]))
 

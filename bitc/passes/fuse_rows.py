@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from bitc.ir import Graph, Op, Value
 from bitc.ir.types import BufferType
@@ -39,7 +39,7 @@ class FuseRows(Pass):
                     partition.merge(operand.producer, op)
         return outline(graph, partition, "k.rows", lambda group: len(group) > 1, self._attrs)
 
-    def _attrs(self, body: Graph) -> dict[str, object]:
+    def _attrs(self, body: Graph) -> dict[str, Any]:
         inside = inner_values(body)
         row_bytes = sum(_row_bytes(value) for value in inside)
         rows = image_rows(body.ops[-1])[1]

@@ -81,7 +81,11 @@ class _Assignment:
             if op.name in ("nn.reshape", "nn.constant"):
                 return Layout.ROW_MAJOR
             row_major_wanted = result in self._graph.outputs or self._users[result]
-            if op.name == "nn.transpose" and row_major_wanted and all(u.name == "nn.reshape" for u in self._users[result]):
+            if (
+                op.name == "nn.transpose"
+                and row_major_wanted
+                and all(u.name == "nn.reshape" for u in self._users[result])
+            ):
                 return Layout.ROW_MAJOR
         return natural_layout(result.type)
 

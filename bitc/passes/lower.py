@@ -13,8 +13,8 @@ from bitc.ir.types import BufferType
 from bitc.passes import lower_codes, lower_moves, lower_numbers
 from bitc.passes.base import Pass
 from bitc.passes.lower_moves import as_shape, dense_strides
-from bitc.passes.outputs import keep_output_names
 from bitc.passes.lowering import KernelForms, Lowering, Refused, halo_needs, physical_shape, tensor_type
+from bitc.passes.outputs import keep_output_names
 
 _RULES: Mapping[str, Callable[[Op, Lowering], None]] = {
     "q.conv": lower_codes.lower_product,
@@ -91,7 +91,9 @@ def _lower_op(op: Op, low: Lowering) -> None:
         return
     rule = _RULES.get(op.name)
     if rule is None:
-        raise Refused("U101", "has no kernel", "see the table of supported ops", ", ".join(str(r.type) for r in op.results))
+        raise Refused(
+            "U101", "has no kernel", "see the table of supported ops", ", ".join(str(r.type) for r in op.results)
+        )
     rule(op, low)
 
 
@@ -112,7 +114,9 @@ def _lower_output(value: Value, taken: set[Value], low: Lowering) -> Value:
     if isinstance(type, CodeType):
         where = value.origin or value.name
         raise UnsupportedError(
-            Diagnostic("U102", f"output {where!r} is a tensor of packed codes", rule="outputs are numbers", here=str(type))
+            Diagnostic(
+                "U102", f"output {where!r} is a tensor of packed codes", rule="outputs are numbers", here=str(type)
+            )
         )
     if value.constant is not None:
         made = low.constant(value.constant)
@@ -122,6 +126,8 @@ def _lower_output(value: Value, taken: set[Value], low: Lowering) -> Value:
     while root.producer is not None and root.producer.name in ("k.view", "k.fill_halo"):
         root = root.producer.operands[0]
     if root in taken or root.constant is not None:
-        root = made = low.add("k.strided", made, shape=type.shape, strides=dense_strides(type.shape), like=value.producer)
+        root = made = low.add(
+            "k.strided", made, shape=type.shape, strides=dense_strides(type.shape), like=value.producer
+        )
     taken.add(root)
     return made

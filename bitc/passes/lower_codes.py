@@ -68,7 +68,12 @@ def _signs(product: Op) -> np.ndarray:
     """The weights as ±1 [M, C/group, KH, KW]; a matrix [K, M] as a 1x1 kernel."""
     signs = code_constant(product.operands[1])
     if not np.isin(signs, (-1, 1)).all():
-        raise Refused("U112", "has weights that are not ±1", "weights of products of codes are one bit", str(product.operands[1].type))
+        raise Refused(
+            "U112",
+            "has weights that are not ±1",
+            "weights of products of codes are one bit",
+            str(product.operands[1].type),
+        )
     return signs if product.name == "q.conv" else signs.T.reshape(signs.shape[1], signs.shape[0], 1, 1)
 
 
@@ -76,7 +81,9 @@ def _source(product: Op) -> CodeType:
     source = product.operands[0].type
     assert isinstance(source, CodeType)
     if len(source.shape) not in (2, 4):
-        raise Refused("U110", f"reads codes of rank {len(source.shape)}", "codes are images [N,C,H,W] or rows [M,C]", str(source))
+        raise Refused(
+            "U110", f"reads codes of rank {len(source.shape)}", "codes are images [N,C,H,W] or rows [M,C]", str(source)
+        )
     return source
 
 
@@ -86,7 +93,7 @@ def base_table(product: Op, border: Op | None) -> np.ndarray:
     per_channel = signs.reshape(signs.shape[0], -1)
     base = (levels.middle_twice * per_channel.sum(axis=1) + levels.step * levels.planes * per_channel.shape[1]) // 2
     if border is None:
-        return base[np.newaxis]
+        return np.asarray(base[np.newaxis])
     table = border.operands[1].constant
     assert table is not None
     return np.asarray(base + table)
@@ -123,7 +130,14 @@ def _window(product: Op, low: Lowering) -> tuple[Value, dict[str, Any]]:
         if any(placed.halo):
             raise AssertionError("rows of codes never have a halo")
         one = (1, 1)
-        return placed.value, {**attrs, "taps": one, "strides": one, "dilations": one, "at": (0, 0), "size": (1, source.shape[0])}
+        return placed.value, {
+            **attrs,
+            "taps": one,
+            "strides": one,
+            "dilations": one,
+            "at": (0, 0),
+            "size": (1, source.shape[0]),
+        }
     pads, pad_level = product.attrs["pads"], product.attrs["pad_level"]
     if any(pads) and not source.levels.contains(pad_level):
         raise Refused("U113", f"pads with level {pad_level}", f"padding is one of the levels {source.levels}")
@@ -164,7 +178,9 @@ def _accumulate(product: Op, result: Value, border: Op | None, low: Lowering) ->
     base = _whole_blocks(base_table(product, border), attrs["block"], 0)
     weights, groups = _weights(product, low)
     operands = (x, weights, low.constant(base), *groups)
-    made = low.add("k.bconv_acc", *operands, like=product, step=_source(product).levels.step, **attrs, **_classes(border))
+    made = low.add(
+        "k.bconv_acc", *operands, like=product, step=_source(product).levels.step, **attrs, **_classes(border)
+    )
     low.put(result, made)
 
 
@@ -184,7 +200,8 @@ def _bits(product: Op, border: Op | None, threshold: Op, low: Lowering) -> None:
 def threshold_tables(threshold: Op) -> tuple[np.ndarray, np.ndarray]:
     """Thresholds [C, planes] and descending [C] of a ``q.threshold``, one row for each channel."""
     t, descending = threshold.operands[1].constant, threshold.operands[2].constant
-    assert t is not None and descending is not None, "thresholds are constants"
+    assert t is not None, "thresholds are constants"
+    assert descending is not None, "directions are constants"
     channels = threshold.result.shape[1] if len(threshold.result.shape) > 1 else 1
     return np.broadcast_to(t, (channels, t.shape[1])), np.broadcast_to(descending, (channels,))
 
@@ -215,11 +232,21 @@ def _as_float(threshold: Op, source: Value, low: Lowering) -> Value:
     border = end if end is not None and end.name == "q.border" else None
     product = border.operands[0].producer if border is not None else end
     if product is None or product.name not in ("q.conv", "q.matmul"):
-        raise Refused("U114", "takes integers of unknown range", "integer thresholds follow a product of codes", str(threshold.operands[0].type))
+        raise Refused(
+            "U114",
+            "takes integers of unknown range",
+            "integer thresholds follow a product of codes",
+            str(threshold.operands[0].type),
+        )
     step, base = _source(product).levels.step, base_table(product, border)
     most = np.abs(base).max() + step * _source(product).levels.planes * _signs(product)[0].size
     if most >= EXACT_IN_FLOAT:
-        raise Refused("U115", "is read by others and too large", "accumulators that are read more than once stay below 2^24", f"{most}")
+        raise Refused(
+            "U115",
+            "is read by others and too large",
+            "accumulators that are read more than once stay below 2^24",
+            f"{most}",
+        )
     b = Builder()
     x = b.input("acc", TensorType(source.shape, DType.I32))
     body = Graph("body", [x], b.ops, [b.add("nn.cast", x, to=DType.F32)])

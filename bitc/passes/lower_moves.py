@@ -67,7 +67,9 @@ def lower_reshape(op: Op, low: Lowering) -> None:
     """``nn.reshape``: row-major numbers, or codes whose pixels and channels stay what they are."""
     x = op.operands[0]
     if isinstance(x.type, CodeType) and not same_pixels(x.type, tensor_type(op.result)):
-        raise Refused("U120", "regroups packed channels", "codes are reshaped pixel by pixel", f"{x.type} to {op.result.type}")
+        raise Refused(
+            "U120", "regroups packed channels", "codes are reshaped pixel by pixel", f"{x.type} to {op.result.type}"
+        )
     low.put(op.result, as_shape(low.dense(x, op), physical_shape(tensor_type(op.result)), op, low))
 
 
@@ -130,9 +132,7 @@ def lower_concat(op: Op, low: Lowering) -> None:
 def _place(op: Op, corners: Sequence[Sequence[int]], value: float, low: Lowering) -> None:
     y = tensor_type(op.result)
     axes = memory_axes(y)
-    parts = [
-        as_shape(low.dense(operand, op), [operand.shape[a] for a in axes], op, low) for operand in op.operands
-    ]
+    parts = [as_shape(low.dense(operand, op), [operand.shape[a] for a in axes], op, low) for operand in op.operands]
     at = tuple(tuple(corner[a] for a in axes) for corner in corners)
     made = low.add("k.place", *parts, shape=tuple(y.shape[a] for a in axes), at=at, value=float(value), like=op)
     low.put(op.result, as_shape(made, physical_shape(y), op, low))
@@ -156,4 +156,9 @@ def lower_gather(op: Op, low: Lowering) -> None:
 
 def _numbers(op: Op) -> None:
     if isinstance(op.operands[0].type, CodeType):
-        raise Refused("U122", "moves packed codes", "codes are moved as numbers; run flatten-ranks first", str(op.operands[0].type))
+        raise Refused(
+            "U122",
+            "moves packed codes",
+            "codes are moved as numbers; run flatten-ranks first",
+            str(op.operands[0].type),
+        )

@@ -19,7 +19,9 @@ from bitc.passes.padding import code_constant
 def _float32(op: Op, operands: Sequence[Value] = ()) -> None:
     for operand in operands or op.operands[:1]:
         if not isinstance(operand.type, TensorType) or operand.type.dtype is not DType.F32:
-            raise Refused("U130", "works on something else than float32", "kernels of numbers take f32", str(operand.type))
+            raise Refused(
+                "U130", "works on something else than float32", "kernels of numbers take f32", str(operand.type)
+            )
 
 
 def _weights(op: Op) -> np.ndarray:
@@ -27,7 +29,9 @@ def _weights(op: Op) -> np.ndarray:
     w = op.operands[1]
     array = code_constant(w).astype(np.float32) if isinstance(w.type, CodeType) else w.constant
     if array is None:
-        raise Refused("U131", "multiplies two computed tensors", "one factor is constant", f"{op.operands[0].type} and {w.type}")
+        raise Refused(
+            "U131", "multiplies two computed tensors", "one factor is constant", f"{op.operands[0].type} and {w.type}"
+        )
     if op.name in ("nn.conv", "q.weight_conv"):
         return array
     if array.ndim != 2:
@@ -60,7 +64,9 @@ def _window(op: Op, weights: np.ndarray, low: Lowering) -> tuple[Value, dict[str
         x = as_shape(low.dense(source, op), rows, op, low)
         return x, {"taps": one, "strides": one, "dilations": one, "at": (0, 0), "size": rows[1:3]}
     if len(source.shape) != 4:
-        raise Refused("U133", f"convolves an image of rank {len(source.shape)}", "images are [N,C,H,W]", str(source.type))
+        raise Refused(
+            "U133", f"convolves an image of rank {len(source.shape)}", "images are [N,C,H,W]", str(source.type)
+        )
     pads = op.attrs["pads"]
     placed = low.padded(source, pads, 0.0, op)
     at = (placed.halo[0] - pads[0], placed.halo[1] - pads[1])
@@ -72,7 +78,12 @@ def lower_pool(op: Op, low: Lowering) -> None:
     """``nn.max_pool`` and ``nn.avg_pool`` of images."""
     _float32(op)
     if len(op.operands[0].shape) != 4:
-        raise Refused("U133", f"pools an image of rank {len(op.operands[0].shape)}", "images are [N,C,H,W]", str(op.operands[0].type))
+        raise Refused(
+            "U133",
+            f"pools an image of rank {len(op.operands[0].shape)}",
+            "images are [N,C,H,W]",
+            str(op.operands[0].type),
+        )
     if _covers_image(op):
         n, c, h, w = op.operands[0].shape
         kind = "max" if op.name == "nn.max_pool" else "mean"
@@ -102,7 +113,12 @@ def lower_pool(op: Op, low: Lowering) -> None:
 def _covers_image(op: Op) -> bool:
     """Whether the pool's one window is the whole image."""
     x, attrs = op.operands[0].shape, op.attrs
-    return attrs["kernel"] == x[2:] and op.result.shape[2:] == (1, 1) and not any(attrs["pads"]) and set(attrs["dilations"]) == {1}
+    return (
+        attrs["kernel"] == x[2:]
+        and op.result.shape[2:] == (1, 1)
+        and not any(attrs["pads"])
+        and set(attrs["dilations"]) == {1}
+    )
 
 
 def lower_reduce(op: Op, low: Lowering) -> None:
@@ -189,7 +205,12 @@ def _map_shape(shape: Sequence[int], rank: int, op: Op) -> tuple[int, ...]:
     lead = set(full[: rank - 3]) if rank > 4 else set()
     whole = op.results[0].shape[: rank - 3]
     if lead and not (lead == {1} or full[: rank - 3] == whole):
-        raise Refused("U134", "repeats one of more than four axes", "elementwise operands of rank 5 and more are whole or scalar", str(shape))
+        raise Refused(
+            "U134",
+            "repeats one of more than four axes",
+            "elementwise operands of rank 5 and more are whole or scalar",
+            str(shape),
+        )
     return canonical(full)
 
 

@@ -64,7 +64,9 @@ def physical_shape(type: TensorType | CodeType) -> tuple[int, int, int, int]:
     """
     if isinstance(type, CodeType):
         if len(type.shape) not in (2, 4):
-            raise Refused("U110", f"has codes of rank {len(type.shape)}", "codes are images [N,C,H,W] or rows [M,C]", str(type))
+            raise Refused(
+                "U110", f"has codes of rank {len(type.shape)}", "codes are images [N,C,H,W] or rows [M,C]", str(type)
+            )
         n, c, h, w = type.shape if len(type.shape) == 4 else (1, type.shape[1], 1, type.shape[0])
         return n, h, w, type.levels.planes * words_of(c)
     if type.layout is Layout.NHWC:
@@ -159,13 +161,17 @@ def halo_needs(graph: Graph) -> dict[Value, tuple[Halo, float]]:
     """For each value read by padded convolutions: the largest padding, and what it holds (as the first of them has it)."""
     needs: dict[Value, tuple[Halo, float]] = {}
     for op in graph.ops:
-        if op.name not in ("q.conv", "nn.conv", "q.weight_conv") or not any(op.attrs["pads"]) or len(op.attrs["pads"]) != 4:
+        if (
+            op.name not in ("q.conv", "nn.conv", "q.weight_conv")
+            or not any(op.attrs["pads"])
+            or len(op.attrs["pads"]) != 4
+        ):
             continue
         source, pads = op.operands[0], op.attrs["pads"]
         pad = float(op.attrs.get("pad_level", 0.0))
         halo, held = needs.get(source, (NO_HALO, pad))
         if held == pad:
-            needs[source] = (tuple(map(max, halo, pads)), pad)  # type: ignore[assignment]
+            needs[source] = (tuple(map(max, halo, pads)), pad)
     return needs
 
 

@@ -7,6 +7,7 @@ merge, are ordered and become bodies is here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from bitc.ir import Builder, Graph, Op, Value
 
@@ -110,7 +111,7 @@ def outline(
     partition: Partition,
     region: str,
     is_region: Callable[[Group], bool],
-    attrs: Callable[[Graph], dict[str, object]] = lambda body: {},
+    attrs: Callable[[Graph], dict[str, Any]] = lambda body: {},
 ) -> Graph:
     """``graph`` with each group for which ``is_region`` holds as one op ``region {body}``; constants it reads move into its body.
 
@@ -131,7 +132,9 @@ def outline(
                 mapping.update(zip(op.results, builder.clone(op, [mapping[o] for o in op.operands]), strict=True))
             continue
         body, operands, outputs = _body(group, users, set(graph.outputs))
-        made = builder.add_multi(region, *(mapping[o] for o in operands), loc=_joined_locs(group), body=body, **attrs(body))
+        made = builder.add_multi(
+            region, *(mapping[o] for o in operands), loc=_joined_locs(group), body=body, **attrs(body)
+        )
         for old, new in zip(outputs, made, strict=True):
             new.name, new.origin = builder.fresh_name(old.name), old.origin
             mapping[old] = new
