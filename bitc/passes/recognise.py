@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from bitc.ir import BIPOLAR, Builder, DType, Graph, Levels, Op, TensorType, Value, rewrite
+from bitc.ir import BIPOLAR, Builder, DType, Graph, Levels, Op, Value, rewrite
 from bitc.passes.base import Pass
 from bitc.passes.value_sets import ValueSets
 
@@ -50,6 +50,13 @@ class RecogniseCodes(Pass):
     def run(self, graph: Graph) -> Graph:
         sets = ValueSets()
         why: list[tuple[str, str, str]] = []
+        known: dict[tuple[Value, Levels, float], Value] = {}
+
+        def encode(x: Value, levels: Levels, scale: float, b: Builder, loc: str) -> Value:
+            """The codes of ``x``, made once for all the products that read them."""
+            if (x, levels, scale) not in known:
+                known[x, levels, scale] = b.add("q.encode", x, levels=levels, scale=scale, loc=loc, origin=x.origin)
+            return known[x, levels, scale]
 
         def rule(op: Op, b: Builder) -> Value | None:
             if op.name not in ("nn.conv", "nn.matmul"):
@@ -60,7 +67,9 @@ class RecogniseCodes(Pass):
                 return None
             if found.levels is None:
                 why.append((op.loc, found.why_float, "the weights alone run as bits"))
-            return _product_of_codes(op, found, b)
+                return _product_of_codes(op, None, found, b)
+            codes = encode(op.operands[0], found.levels, found.x_scale, b, op.loc)
+            return _product_of_codes(op, codes, found, b)
 
         after = rewrite(graph, rule)
         after.attrs["why_float"] = tuple(why)
@@ -193,16 +202,15 @@ def _sums_exactly(magnitudes: np.ndarray, x_scale: float, largest_sum: int) -> b
     return largest_odd * largest_sum <= 1 << 24 and bool(normal)
 
 
-def _product_of_codes(op: Op, form: Form, b: Builder) -> Value:
+def _product_of_codes(op: Op, codes: Value | None, form: Form, b: Builder) -> Value:
+    """The product of ``codes`` (of the numbers themselves if None) with the signs of the weights, scaled."""
     x, w = op.operands
-    assert isinstance(x.type, TensorType)
     signs = b.constant(form.signs.astype(np.float32), name=f"{w.name}.signs", loc=op.loc)
     weights = b.add("q.encode", signs, levels=BIPOLAR, loc=op.loc)
     conv = op.name == "nn.conv"
-    if form.levels is None:
+    if codes is None:
         product = b.add("q.weight_conv" if conv else "q.weight_matmul", x, weights, loc=op.loc, **op.attrs)
     else:
-        codes = b.add("q.encode", x, levels=form.levels, scale=form.x_scale, loc=op.loc, origin=x.origin)
         acc = b.add("q.conv" if conv else "q.matmul", codes, weights, loc=op.loc, exact=form.exact, **op.attrs)
         product = b.add("nn.cast", acc, to=DType.F32, loc=op.loc)
     scale = (form.magnitudes.astype(np.float64) * form.x_scale).astype(np.float32)

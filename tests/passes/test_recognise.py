@@ -48,9 +48,9 @@ def test_product_of_signs() -> None:
         """
         graph @g(%x: f32[1,2]) -> (%y) attrs {why_float = []} {
           %a = nn.assume %x {values = [-1.0, 1.0]} : f32[1,2]
+          %X = q.encode %a {levels = {-1,1}} : code<{-1,1}>[1,2]
           %w = nn.constant {value = dense<f32[2,2]: 1.0, -1.0, -1.0, -1.0>} : f32[2,2]
           %W = q.encode %w {levels = {-1,1}} : code<{-1,1}>[2,2]
-          %X = q.encode %a {levels = {-1,1}} : code<{-1,1}>[1,2]
           %acc = q.matmul %X, %W : i32[1,2]
           %y = nn.cast %acc {to = f32} : f32[1,2]
         }""",
@@ -70,9 +70,9 @@ def test_scales_of_activation_and_channels_multiply_the_sum() -> None:
         """
         graph @g(%x: f32[1,1,1,2]) -> (%y) attrs {why_float = []} {
           %a = nn.assume %x {values = [0.0, 0.5, 1.0]} : f32[1,1,1,2]
+          %X = q.encode %a {levels = {0,1,2}, scale = 0.5} : code<{0,1,2} * 0.5>[1,1,1,2]
           %w = nn.constant {value = dense<f32[2,1,1,1]: 1.0, -1.0>} : f32[2,1,1,1]
           %W = q.encode %w {levels = {-1,1}} : code<{-1,1}>[2,1,1,1]
-          %X = q.encode %a {levels = {0,1,2}, scale = 0.5} : code<{0,1,2} * 0.5>[1,1,1,2]
           %acc = q.conv %X, %W {strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1]} : i32[1,2,1,2]
           %f = nn.cast %acc {to = f32} : f32[1,2,1,2]
           %s = nn.constant {value = dense<f32[1,2,1,1]: 0.125, 1.5>} : f32[1,2,1,1]
@@ -129,6 +129,18 @@ def test_matmul_of_rank_three() -> None:
     after = RecogniseCodes().run(graph)
     assert op_names(after) == ["nn.assume", "q.encode", "q.encode", "q.matmul", "nn.cast", "nn.mul"]
     same_meaning(graph, after, one_of([-0.5, 0.5]))
+
+
+def test_products_of_one_value_share_its_codes() -> None:
+    b = Builder()
+    x = b.input("x", TensorType((1, 3, 4, 4)))
+    sign = b.add("nn.assume", x, values=(-1.0, 1.0))
+    wide = b.add("nn.conv", sign, b.constant(signs(2, 3, 3, 3)), strides=(1, 1), pads=(1, 1, 1, 1), dilations=(1, 1))
+    narrow = b.add("nn.conv", sign, b.constant(signs(2, 3, 1, 1)), **ONES)
+    graph = Graph("g", [x], b.ops, [b.add("nn.add", wide, narrow)])
+    after = RecogniseCodes().run(graph)
+    assert len({op.operands[0] for op in after.ops if op.name == "q.conv"}) == 1
+    same_meaning(graph, after, one_of([-1, 1]))
 
 
 def test_zero_channel_is_a_scale_of_zero() -> None:
