@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from bitc.codegen.assembly import Assembly, Frame
+from bitc.codegen.maps import dtype_of
 from bitc.codegen.plan import Call
 from bitc.errors import Diagnostic, UnsupportedError
 from bitc.ir import DType, Op, Value
-from bitc.ir.types import BufferType
 from bitc.passes.lower_moves import dense_strides
 
 MOST_COPY_AXES = 8
@@ -146,13 +146,13 @@ def _fill_halo(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     top, left, bottom, right = op.attrs["halo"]
     _, rows, columns, elements = x.shape
     h, w = rows - top - bottom, columns - left - right
-    if _dtype(x) is DType.U64:
+    if dtype_of(x) is DType.U64:
         numbers = (h, w, elements, columns * elements, top, bottom, left, right)
         return [Call("bitc_fill_halo", (out.at_pixel(x, frame, (0, 0)), *map(str, numbers), out.constant(pixel)))]
     row = columns * elements
     strips = ((0, 0, top, columns), (top, 0, h, left), (top, left + w, h, right), (top + h, 0, bottom, columns))
     return [
-        _copy(out, out.constant(pixel), out.at_pixel(x, frame, at), shape, (0, 0, 1), (row, elements, 1), _dtype(x))
+        _copy(out, out.constant(pixel), out.at_pixel(x, frame, at), shape, (0, 0, 1), (row, elements, 1), dtype_of(x))
         for *at, n, m in strips
         if all(shape := (n, m, elements))
     ]
@@ -165,7 +165,7 @@ def _copy_image(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     h, run = rows - x_halo[0] - x_halo[2], (columns - x_halo[1] - x_halo[3]) * elements
     source, target = out.at_row(x, frame, x_halo), out.at_row(op.result, frame, halo)
     strides = (columns * elements, 1), (op.result.shape[2] * elements, 1)
-    return [_copy(out, source, target, (h, run), *strides, _dtype(x))]
+    return [_copy(out, source, target, (h, run), *strides, dtype_of(x))]
 
 
 def _copy(
@@ -194,11 +194,11 @@ def _copy(
 def _strided(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     (x,), shape = op.operands, op.attrs["shape"]
     source = out.offset(out.base(x), op.attrs["start"])
-    return [_copy(out, source, out.base(op.result), shape, op.attrs["strides"], dense_strides(shape), _dtype(x))]
+    return [_copy(out, source, out.base(op.result), shape, op.attrs["strides"], dense_strides(shape), dtype_of(x))]
 
 
 def _place(op: Op, frame: Frame, out: Assembly) -> list[Call]:
-    shape, dtype = op.attrs["shape"], _dtype(op.result)
+    shape, dtype = op.attrs["shape"], dtype_of(op.result)
     to, target = dense_strides(shape), out.base(op.result)
     calls = []
     if sum(prod(part.shape) for part in op.operands) < prod(shape):
@@ -214,7 +214,7 @@ def _place(op: Op, frame: Frame, out: Assembly) -> list[Call]:
 def _gather(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     x, indices = op.operands
     outer, length, inner = x.shape
-    numbers = (outer, length, indices.shape[0], inner * _dtype(x).bytes)
+    numbers = (outer, length, indices.shape[0], inner * dtype_of(x).bytes)
     return [Call("bitc_gather", (out.base(x), out.constant(indices), out.base(op.result), *map(str, numbers)))]
 
 
@@ -297,11 +297,6 @@ def _topk(op: Op, frame: Frame, out: Assembly) -> list[Call]:
 
 def _map(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     return [out.map_call(op, frame)]
-
-
-def _dtype(value: Value) -> DType:
-    assert isinstance(value.type, BufferType)
-    return value.type.dtype
 
 
 _EMITTERS: Mapping[str, Callable[[Op, Frame, Assembly], list[Call]]] = {
