@@ -37,9 +37,11 @@ def build_program(graph: Graph, name: str, target: Target, guard_bytes: int = 0)
             _rows(op, out)
         elif op.name not in ("nn.constant", "k.view"):
             program.steps.append(_single(op, out))
+    reasons = {node: (why, hint) for node, why, hint in graph.attrs.get("why_float", ())}
     for entry in program.layers:
         if entry["macs"] and entry["node"] in contracts:
             entry["contract"] = contracts[entry["node"]]
+            entry["why"], entry["hint"] = reasons.get(entry["node"], ("", ""))
     return program
 
 
@@ -120,11 +122,10 @@ def form(op: Op) -> str:
 
 
 def multiplications(op: Op) -> int:
-    """Multiply-accumulates of a product (of a plane of codes: each plane counts), 0 for other ops."""
+    """Multiply-accumulates of a product as the model states it (planes are how it is computed), 0 for other ops."""
     match op.name:
         case "k.bconv_acc" | "k.bconv_bits":
-            per_output = op.attrs["terms"] * op.attrs["planes"]
-            return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * op.attrs["channels"] * per_output)
+            return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * op.attrs["channels"] * op.attrs["terms"])
         case "k.fconv" | "k.fconv_w1":
             terms = op.operands[0].shape[3] // op.attrs["group"] * prod(op.attrs["taps"])
             return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * op.attrs["channels"] * terms)

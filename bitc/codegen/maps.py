@@ -5,6 +5,7 @@ Scalars become literals, values that vary by channel arrays indexed by ``c``; wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -104,6 +105,8 @@ def plan_map(op: Op, name: str, shared: Mapping[int, int], table: Callable[[Valu
     _body_lines(body, known, lines)
     for value, result in zip(body.outputs, results, strict=True):
         lines.append(f"{result}[{lanes[result].index()}] = {known[value]};")
+    read = {word for line in lines for word in re.findall(r"\w+", line.partition(" = ")[2])}
+    lines += [f"(void){known[slot.inner]};" for slot in slots.values() if known[slot.inner] not in read]
     parameters = tuple(Parameter(slot, s.ctype, s.const) for slot, s in slots.items())
     function = MapFunction(name, comment(op.loc), parameters, pixels, channels, tuple(lines))
     return MapPlan(function, tuple((slot.outer, slot.halo) for slot in slots.values()))

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from codegen.build import Library, build, generated, lowered
-from codegen.nets import NETS, convolutions, free_batch, grouped, inputs_of, prepared, random_chain, shared_accumulators
+from codegen.nets import NETS, convolutions, free_batch, grouped, inputs_of, prepared, random_chain
 from runtime.harness import COMPILERS, why_not
 
 from bitc.codegen import TARGETS
 from bitc.ir import Graph, evaluate
 from bitc.ir.printer import print_graph
 
-EMULATED = (convolutions, grouped, shared_accumulators)
+EMULATED = (convolutions, grouped)
 
 
 def same(got: list[np.ndarray], wanted: list[np.ndarray]) -> None:
@@ -52,7 +52,7 @@ def test_networks_avx512(net: Callable[[], Graph], tmp_path: Path) -> None:
     agree(prepared(net()), "avx512", tmp_path)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_random_chains(seed: int, tmp_path: Path) -> None:
     agree(prepared(random_chain(100 + seed)), "avx2", tmp_path)
 

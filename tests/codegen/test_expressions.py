@@ -1,0 +1,140 @@
+"""Elementwise ops in C against their NumPy meaning, dtype by dtype, on values at the edges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from codegen.build import build, generated, lowered
+from codegen.nets import Net
+
+from bitc.codegen import TARGETS
+from bitc.codegen.expressions import cast
+from bitc.errors import UnsupportedError
+from bitc.ir import DType, Graph, TensorType, Value, evaluate
+
+PORTABLE = TARGETS["portable"]
+FLOATS = [0.0, -0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.0, -7.25, 1e-40, 1e30, -1e30, np.inf, -np.inf, np.nan, 8388609.0]
+WHOLE = [0, 1, -1, 2, -2, 7, 100, -100, 127, -128, 2**31 - 1, -(2**31), 2**40, -(2**63), 2**63 - 1, 255]
+UNARY = ["sign", "abs", "neg", "relu", "floor", "ceil", "round"]
+FLOAT_UNARY = ["sqrt", "reciprocal"]
+BINARY = ["add", "sub", "mul", "div", "min", "max"]
+COMPARE = ["greater", "greater_equal", "less", "less_equal", "equal"]
+LIBM = ["exp", "log", "tanh", "sigmoid", "erf"]
+SIGNED = [DType.I8, DType.I16, DType.I32, DType.I64]
+
+
+def pairs(dtype: DType) -> list[np.ndarray]:
+    """All pairs of edge values of ``dtype``."""
+    if dtype.is_float:
+        edge = np.array(FLOATS, dtype.numpy)
+    else:
+        limits = np.iinfo(dtype.numpy)
+        edge = np.array(sorted({min(max(v, limits.min), limits.max) for v in WHOLE}), dtype.numpy)
+    a, b = np.meshgrid(edge, edge, indexing="ij")
+    return [a.reshape(1, -1), b.reshape(1, -1)]
+
+
+def ops_of(n: Net, dtype: DType, count: int) -> list[Value]:
+    """Each elementwise op on two inputs of ``dtype``, also with a constant beside an input."""
+    a, b = n.input(1, count, dtype=dtype), n.input(1, count, dtype=dtype)
+    two = n.b.constant(np.asarray(2, dtype.numpy))
+    values = [n.b.add(f"nn.{name}", a) for name in (*UNARY, *(FLOAT_UNARY if dtype.is_float else ()))]
+    values += [n.b.add(f"nn.{name}", a, b) for name in (*BINARY, *COMPARE)]
+    values += [n.b.add(f"nn.{name}", a, two) for name in ("min", "max")] + [n.b.add("nn.max", two, a)]
+    flag, other = n.b.add("nn.less", a, b), n.b.add("nn.not", n.b.add("nn.equal", a, b))
+    values += [n.b.add(f"nn.{name}", flag, other) for name in ("and", "or", "xor")]
+    values += [n.b.add("nn.where", flag, a, b), n.b.add("nn.prelu", a, b), n.b.add("nn.cast", flag, to=dtype)]
+    return values
+
+
+def run(graph: Graph, inputs: list[np.ndarray], folder: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """What the C gives and what the interpreter gives."""
+    k = lowered(graph, PORTABLE)
+    with np.errstate(all="ignore"):
+        return build(generated(k, PORTABLE), PORTABLE, folder).run(inputs), evaluate(graph, inputs)
+
+
+@pytest.mark.parametrize("dtype", [DType.F32, DType.F64, *SIGNED, DType.U8, DType.U32])
+def test_every_op_in_every_dtype(dtype: DType, tmp_path: Path) -> None:
+    n = Net(0)
+    inputs = pairs(dtype)
+    outputs = ops_of(n, dtype, inputs[0].size)
+    got, wanted = run(n.graph(*outputs), inputs, tmp_path)
+    for value, a, b in zip(outputs, got, wanted, strict=True):
+        np.testing.assert_array_equal(a, b if dtype.is_float else whole(value, inputs, b), err_msg=str(value.producer))
+
+
+def whole(value: Value, inputs: list[np.ndarray], evaluated: np.ndarray) -> np.ndarray:
+    """What an integer op must give where NumPy goes through floats (rounding) or overflows at the least value (division)."""
+    assert value.producer is not None
+    if value.producer.name in ("nn.floor", "nn.ceil", "nn.round"):
+        return inputs[0]
+    if value.producer.name != "nn.div":
+        return evaluated
+    dtype = inputs[0].dtype
+    quotients = [
+        0 if b == 0 else abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+        for a, b in zip(*(x.ravel().tolist() for x in inputs), strict=True)
+    ]
+    bits = 8 * dtype.itemsize
+    wrapped = [(q + 2 ** (bits - 1)) % 2**bits - 2 ** (bits - 1) if dtype.kind == "i" else q for q in quotients]
+    return np.array(wrapped, dtype).reshape(inputs[0].shape)
+
+
+def test_casts_between_all_dtypes(tmp_path: Path) -> None:
+    n = Net(0)
+    inputs, outputs = [], []
+    targets = [DType.F32, DType.F64, *SIGNED, DType.U8, DType.BOOL]
+    for source in (DType.F32, *SIGNED, DType.U8):
+        edge = np.array([0, 1, 2, 100, 127] if source is DType.U8 else [0, 1, -1, 100, -100, 127, -128], source.numpy)
+        inputs.append(edge[np.newaxis])
+        x = n.input(1, edge.size, dtype=source)
+        outputs += [n.b.add("nn.cast", x, to=to) for to in targets if to is not source]
+    got, wanted = run(n.graph(*outputs), inputs, tmp_path)
+    for value, a, b in zip(outputs, got, wanted, strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=str(value.producer))
+
+
+def test_floats_outside_an_integer_type_give_its_least_value(tmp_path: Path) -> None:
+    n = Net(0)
+    x = np.array([[np.nan, np.inf, -np.inf, 3e9, -3e9, 1e19, 2147483520.0, -2147483648.0, -1.9, 1.9]], np.float32)
+    a = n.input(*x.shape)
+    graph = n.graph(n.b.add("nn.cast", a, to=DType.I32), n.b.add("nn.cast", a, to=DType.I64))
+    got, _ = run(graph, [x], tmp_path)
+    least = -(2**31)
+    assert got[0].tolist() == [[least] * 6 + [2147483520, least, -1, 1]]
+    least = -(2**63)
+    assert got[1].tolist() == [[least] * 3 + [3_000_000_000, -3_000_000_000, least, 2147483520, -(2**31), -1, 1]]
+
+
+def test_functions_of_the_math_library_are_close(tmp_path: Path) -> None:
+    n = Net(0)
+    x = np.linspace(0.01, 9, 999, dtype=np.float32)[np.newaxis] * np.array([[1.0], [0.3]], np.float32)
+    a = n.input(*x.shape)
+    half = n.const(0.5)
+    outputs = [*(n.b.add(f"nn.{name}", a) for name in LIBM), n.b.add("nn.pow", a, half)]
+    got, wanted = run(n.graph(*outputs), [x], tmp_path)
+    for value, c, b in zip(outputs, got, wanted, strict=True):
+        np.testing.assert_array_max_ulp(c, b, maxulp=8)
+        assert value.producer is not None
+
+
+def test_a_cast_to_bool_compares_with_zero() -> None:
+    assert cast("v", DType.F32, DType.BOOL) == "(uint8_t)(v != 0x0p+0f)"
+
+
+def test_ops_without_a_c_form_are_refused_by_name() -> None:
+    n = Net(0)
+    x = n.input(1, 4, dtype=DType.I32)
+    with pytest.raises(UnsupportedError, match=r"U150.*nn\.pow has no C form for i32"):
+        generated(lowered(n.graph(n.b.add("nn.pow", x, x)), PORTABLE), PORTABLE)
+
+
+def test_half_floats_are_refused_by_name() -> None:
+    n = Net(0)
+    x = n.input(1, 4, dtype=DType.F16)
+    assert isinstance(x.type, TensorType)
+    with pytest.raises(UnsupportedError, match=r"U151.*f16 has no C type"):
+        generated(lowered(n.graph(n.b.add("nn.neg", x)), PORTABLE), PORTABLE)
