@@ -47,6 +47,5 @@ def _rule(op: Op, b: Builder) -> Value | None:
     if image.shape[2] * image.shape[3] == 1:
         return None
     kernel = b.constant(np.moveaxis(rows, -1, 0), name=op.operands[1].name, loc=op.loc)
-    ones = {"strides": (1, 1), "dilations": (1, 1), "pads": (0, 0, 0, 0)}
-    product = b.add("nn.conv", image, kernel, loc=op.loc, **ones)
+    product = b.add("nn.conv", image, kernel, strides=(1, 1), dilations=(1, 1), pads=(0, 0, 0, 0), loc=op.loc)
     return b.add("nn.reshape", product, shape=op.results[0].shape, loc=op.loc)

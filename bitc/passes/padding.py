@@ -51,7 +51,8 @@ def _rule(op: Op, b: Builder) -> Value | None:
 
 def code_constant(w: Value) -> np.ndarray:
     """The levels of constant codes (``q.encode`` of a constant), int32."""
-    assert w.producer is not None and w.producer.name == "q.encode"
+    assert w.producer is not None, "the weights are computed"
+    assert w.producer.name == "q.encode", f"the weights are made by {w.producer}"
     array = w.producer.operands[0].constant
     assert array is not None
     return np.asarray(w.producer.decl.evaluate(array, **w.producer.attrs), dtype=np.int32)

@@ -186,7 +186,7 @@ def floats(generator: np.random.Generator, value: Value) -> np.ndarray:
 def test_networks_keep_their_bits(blocks: list[str], spelling: str, seed: int, batch: int) -> None:
     graph = Network(SPELLINGS[spelling], seed).build(blocks, batch)
     after = compiled(graph)
-    assert {reason for _, reason, _ in after.attrs["why_float"]} <= {"the activation is a constant"}
+    assert all(reason.startswith("the activation is a constant") for _, reason, _ in after.attrs["why_float"])
     assert exactness(after).exact(after.outputs[0])
     same_meaning(graph, after, floats, runs=2)
 
