@@ -47,7 +47,8 @@ def build_program(graph: Graph, name: str, target: Target, guard_bytes: int = 0)
 
 def _ports(graph: Graph) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
     values = [*graph.inputs, *graph.outputs]
-    titles = [value.name for value in values]
+    named = graph.attrs.get("output_names") or [value.name for value in graph.outputs]
+    titles = [*(value.name for value in graph.inputs), *named]
     fields = unique_identifiers(titles)
     ports = [
         Port(title, field, dtype_of(value), value.shape, prod(value.shape))

@@ -16,7 +16,6 @@ _LIBM = {
     "nn.ceil": "ceil",
     "nn.round": "rint",
     "nn.sqrt": "sqrt",
-    "nn.exp": "exp",
     "nn.log": "log",
     "nn.tanh": "tanh",
     "nn.erf": "erf",
@@ -93,19 +92,25 @@ def _suffix(op: Op) -> str:
     return "f" if element_type(op, 0) is DType.F32 else ""
 
 
+def _exp(op: Op, a: str) -> str:
+    """The runtime's float32 exponential is one a compiler vectorises."""
+    return f"{'bitc_fexp' if _suffix(op) else 'exp'}({a})"
+
+
 Form = Callable[[Op, Sequence[str]], str]
 
 _FLOAT: dict[str, Form] = {
     **{name: (lambda op, a, c=c: f"{a[0]} {c} {a[1]}") for name, c in _ARITHMETIC.items()},  # type: ignore[misc]
     **{name: (lambda op, a, c=c: f"{c}{_suffix(op)}({a[0]})") for name, c in _LIBM.items()},  # type: ignore[misc]
     "nn.div": lambda op, a: f"{a[0]} / {a[1]}",
+    "nn.exp": lambda op, a: _exp(op, a[0]),
     "nn.pow": lambda op, a: f"pow{_suffix(op)}({a[0]}, {a[1]})",
     "nn.neg": lambda op, a: f"-{a[0]}",
     "nn.abs": lambda op, a: f"fabs{_suffix(op)}({a[0]})",
     "nn.relu": lambda op, a: f"{a[0]} < {_number(0, op)} ? {_number(0, op)} : {a[0]}",
     "nn.prelu": lambda op, a: f"{a[0]} < {_number(0, op)} ? {a[0]} * {a[1]} : {a[0]}",
     "nn.reciprocal": lambda op, a: f"{_number(1, op)} / {a[0]}",
-    "nn.sigmoid": lambda op, a: f"{_number(1, op)} / ({_number(1, op)} + exp{_suffix(op)}(-{a[0]}))",
+    "nn.sigmoid": lambda op, a: f"{_number(1, op)} / ({_number(1, op)} + {_exp(op, f'-{a[0]}')})",
     "nn.sign": lambda op, a: (
         f"{a[0]} > {_number(0, op)} ? {_number(1, op)} : {a[0]} < {_number(0, op)} ? {_number(-1, op)} : "
         f"{a[0]} == {_number(0, op)} ? {_number(0, op)} : {a[0]}"

@@ -51,7 +51,7 @@ def generate(graph: Graph, *, name: str, target: Target, options: Mapping[str, s
         "sha256": manifest["model"]["sha256"],
         "align": ALIGN_BYTES,
         "target": target,
-        "kernels": pasted(files_defining(f for f in program.functions() if f.startswith("bitc_"))),
+        "kernels": pasted(files_defining(program.functions())),
         "metadata": list(_characters(json.dumps(manifest, sort_keys=True))),
         "manifest": manifest,
     }

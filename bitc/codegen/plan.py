@@ -148,5 +148,7 @@ class Program:
         return named if self.pointers else [*named, "at"]
 
     def functions(self) -> list[str]:
-        """The kernels called, each once, in order."""
-        return list(dict.fromkeys(call.function for step in self.steps for call in step.calls))
+        """The functions of the runtime that are called, each once, in order."""
+        called = [call.function for step in self.steps for call in step.calls]
+        called += re.findall(r"\w+(?=\()", "\n".join(line for function in self.maps for line in function.lines))
+        return list(dict.fromkeys(name for name in called if name.startswith("bitc_")))

@@ -56,7 +56,7 @@ class Lower(Pass):
         %acc = q.conv %x, %w; others read %acc            -->   %acc = k.bconv_acc %x, %w', %base
 
     The options are what the target's kernels want: channels in a block of bit weights (their bytes gathered with ``byte_rows``), and
-    of float weights. Raises :class:`UnsupportedError` naming every op that has no kernel.
+    of float weights. Sets the graph's attribute ``output_names``: outputs that are copies of inputs bear other names in the IR. Raises :class:`UnsupportedError` naming every op that has no kernel.
     """
 
     name: ClassVar[str] = "lower"
@@ -83,7 +83,8 @@ class Lower(Pass):
         taken: set[Value] = set(inputs)
         outputs = [_lower_output(value, taken, low) for value in graph.outputs]
         keep_output_names(graph.outputs, outputs, low.builder.ops, low.builder)
-        return drop_dead(Graph(graph.name, inputs, low.builder.ops, outputs, graph.attrs))
+        attrs = {**graph.attrs, "output_names": tuple(value.name for value in graph.outputs)}
+        return drop_dead(Graph(graph.name, inputs, low.builder.ops, outputs, attrs))
 
 
 def _lower_op(op: Op, low: Lowering) -> None:

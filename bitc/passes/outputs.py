@@ -10,11 +10,11 @@ from bitc.ir import Builder, Op, Value
 def keep_output_names(before: Sequence[Value], after: Sequence[Value], ops: Sequence[Op], builder: Builder) -> None:
     """Give each of ``after`` the name of its predecessor in ``before``; a value of ``ops`` that has the name gets another.
 
-    An output that is an input itself, or stands for two outputs, keeps the name it has.
+    An output that is or was an input itself, or stands for two outputs, keeps the name it has.
     """
     holders = {value.name: value for op in ops for value in op.results}
     for old, new in zip(before, after, strict=True):
-        if new.name == old.name or new.producer is None or after.count(new) > 1:
+        if new.name == old.name or new.producer is None or old.producer is None or after.count(new) > 1:
             continue
         holder = holders.get(old.name)
         if holder is not None:

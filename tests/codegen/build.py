@@ -75,7 +75,10 @@ def build(made: Generated, target: Target, folder: Path, compiler: str = "gcc") 
         flags += ["-w", "-Wno-psabi", f"-I{EMULATION}"]
     library = folder / f"lib{NAME}-{compiler}.so"
     done = subprocess.run(
-        [compiler, *flags, "-o", str(library), str(folder / f"{NAME}.c"), "-lm"], capture_output=True, text=True, check=False
+        [compiler, *flags, "-o", str(library), str(folder / f"{NAME}.c"), "-lm"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[:4000]
     ffi = cffi.FFI()

@@ -72,7 +72,9 @@ class Net:
             return self.b.add("q.conv", x, self.signs(*shape), pad_level=pad_level, **geometry)
         return self.b.add("nn.conv", x, self.whole(*shape), **geometry)
 
-    def pool(self, x: Value, size: int = 2, stride: int = 2, pad: int = 0, name: str = "nn.max_pool", **attrs: object) -> Value:
+    def pool(
+        self, x: Value, size: int = 2, stride: int = 2, pad: int = 0, name: str = "nn.max_pool", **attrs: object
+    ) -> Value:
         """A pool of codes (some channels take the minimum) or of numbers."""
         geometry = {"kernel": (size,) * 2, "strides": (stride,) * 2, "pads": (pad,) * 4, "dilations": (1, 1), **attrs}
         if isinstance(x.type, CodeType):

@@ -18,7 +18,7 @@ from bitc.codegen import TARGETS, generate
 from bitc.ir import Graph
 from bitc.toolchain import STRICT_WARNINGS
 
-HOSTILE = ['*/ int x; /*', "int", "y", "batch", "tail\\", "a.b", "a/b", 'quote"??/', "né", "_Bool", ""]
+HOSTILE = ["*/ int x; /*", "int", "y", "batch", "tail\\", "a.b", "a/b", 'quote"??/', "né", "_Bool", ""]
 
 
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.__name__)
@@ -93,7 +93,9 @@ def test_the_banner_names_version_model_and_options() -> None:
 
 
 def test_only_kernels_that_are_called_are_pasted() -> None:
-    kernels = generated(lowered(prepared(free_batch()), TARGETS["portable"]), TARGETS["portable"]).files["net_kernels.h"]
+    kernels = generated(lowered(prepared(free_batch()), TARGETS["portable"]), TARGETS["portable"]).files[
+        "net_kernels.h"
+    ]
     assert "bitc_bconv_bits_portable" in kernels
     assert "bitc_fconv" not in kernels
     assert '#include "' not in kernels

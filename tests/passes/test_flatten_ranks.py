@@ -1,0 +1,71 @@
+"""``flatten-ranks``: every code tensor ends as rows or images, and nothing changes."""
+
+from __future__ import annotations
+
+import numpy as np
+from codegen.nets import FOUR, Net, inputs_of, other_ranks
+from passes.harness import verify
+
+from bitc.ir import TERNARY, CodeType, Graph, evaluate
+from bitc.passes.canonicalise import Canonicalise
+from bitc.passes.flatten_ranks import FlattenRanks
+from bitc.passes.pipeline import run_passes
+
+
+def flat(graph: Graph) -> Graph:
+    """The pass' result, which means the same and holds codes of rank 2 and 4 only (weights aside)."""
+    after = run_passes(graph, (FlattenRanks(), Canonicalise()))
+    verify(after)
+    inputs = inputs_of(graph)
+    for a, b in zip(evaluate(after, inputs), evaluate(graph, inputs), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for op in after.ops:
+        for value in op.results:
+            if isinstance(value.type, CodeType) and op.name != "q.encode":
+                assert len(value.shape) in (2, 4), value
+    return after
+
+
+def names(graph: Graph) -> list[str]:
+    """The ops in order, without constants."""
+    return [op.name for op in graph.ops if op.name != "nn.constant"]
+
+
+def test_products_of_stacked_rows_stay_packed_between() -> None:
+    n = Net(0)
+    h = n.threshold(n.input(2, 5, 70), one_row=True)
+    h = n.threshold(n.b.add("q.matmul", h, n.signs(70, 30)), FOUR, one_row=True)
+    after = flat(n.graph(n.floats(n.b.add("q.matmul", h, n.signs(30, 9)))))
+    assert names(after) == [
+        "nn.reshape", "q.threshold", "q.encode", "q.matmul", "q.threshold", "q.encode", "q.matmul", "nn.cast", "nn.reshape",
+    ] or names(after) == [
+        "nn.reshape", "q.threshold", "q.encode", "q.matmul", "q.threshold", "q.encode", "q.matmul", "nn.reshape", "nn.cast",
+    ]  # fmt: skip
+
+
+def test_thresholds_for_all_channels_follow_a_move_of_numbers() -> None:
+    n = Net(0)
+    h = n.threshold(n.input(2, 3, 4, 5), one_row=True)
+    turned = n.b.add("nn.transpose", h, perm=(0, 2, 3, 1))
+    after = flat(n.graph(n.b.add("q.decode", turned)))
+    assert names(after) == ["nn.transpose", "q.threshold", "q.decode"]
+
+
+def test_codes_of_their_own_channels_are_moved_as_numbers() -> None:
+    n = Net(0)
+    h = n.threshold(n.input(2, 3, 4, 5), TERNARY)
+    turned = n.b.add("nn.transpose", h, perm=(0, 2, 3, 1))
+    after = flat(n.graph(n.b.add("q.decode", turned)))
+    assert names(after) == ["q.threshold", "k.levels", "nn.transpose", "q.threshold", "q.decode"]
+
+
+def test_reshapes_that_keep_pixels_stay_on_codes() -> None:
+    n = Net(0)
+    h = n.threshold(n.input(2, 70, 1, 1))
+    rows = n.b.add("nn.reshape", h, shape=(2, 70))
+    after = flat(n.graph(n.floats(n.b.add("q.matmul", rows, n.signs(70, 3)))))
+    assert names(after) == ["q.threshold", "nn.reshape", "q.encode", "q.matmul", "nn.cast"]
+
+
+def test_one_dimensional_images_get_a_height() -> None:
+    flat(other_ranks())
