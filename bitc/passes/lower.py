@@ -56,7 +56,8 @@ class Lower(Pass):
         %acc = q.conv %x, %w; others read %acc            -->   %acc = k.bconv_acc %x, %w', %base
 
     The options are what the target's kernels want: channels in a block of bit weights (their bytes gathered with ``byte_rows``), and
-    of float weights. Sets the graph's attribute ``output_names``: outputs that are copies of inputs bear other names in the IR. Raises :class:`UnsupportedError` naming every op that has no kernel.
+    of float weights. Sets the graph's attribute ``output_names``, for outputs that are copies of inputs and so bear other names in
+    the IR. Raises :class:`UnsupportedError` naming every op that has no kernel.
     """
 
     name: ClassVar[str] = "lower"

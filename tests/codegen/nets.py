@@ -1,4 +1,4 @@
-"""Small networks at level ``q``, built by hand, whose float values are small whole numbers: every order of summation gives the same bits."""
+"""Small networks at level ``q``, built by hand; floats are small whole numbers, so every order of summation gives the same bits."""
 
 from __future__ import annotations
 

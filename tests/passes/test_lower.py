@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def test_limits_cut_where_thresholds_do(base: int, step: int, edges: list[int], 
     zeros = sum((~((pops > found[p, 0, 0]) ^ descending)).astype(int) for p in range(len(edges)))
     np.testing.assert_array_equal(zeros, passed)
     bits = [(pops > found[p, 0, 0]) ^ descending for p in range(len(edges))]
-    for easier, harder in zip(bits, bits[1:], strict=False):
+    for easier, harder in pairwise(bits):
         assert not (easier & ~harder).any(), "planes of a thermometer fill from plane 0 on"
 
 
