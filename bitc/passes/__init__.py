@@ -5,6 +5,7 @@ from bitc.passes.base import Pass
 from bitc.passes.canonicalise import Canonicalise
 from bitc.passes.contracts import StateContracts
 from bitc.passes.dense import DenseToConv
+from bitc.passes.flatten_ranks import FlattenRanks
 from bitc.passes.fuse_maps import FuseMaps
 from bitc.passes.fuse_rows import FuseRows
 from bitc.passes.layout import Layouts
@@ -35,6 +36,7 @@ def to_codes(sign_zero: str = "exact") -> tuple[Pass, ...]:
         StateContracts(),
         Thresholds(),
         AbsorbPads(),
+        FlattenRanks(),
         ExactPadding(),
         DropAssumptions(),
         Canonicalise(),
@@ -58,6 +60,7 @@ KNOWN_PASSES: dict[str, type[Pass]] = {
         RecogniseCodes,
         StateContracts,
         Thresholds,
+        FlattenRanks,
         ExactPadding,
         DropAssumptions,
         FuseMaps,
