@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +23,27 @@ from tests.runtime import harness
 TARGETS = ("portable", "avx2", "avx512")
 
 
+@cache
+def _scratch() -> Path:
+    folder = tempfile.mkdtemp(prefix="bitc-networks-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+@cache
+def built(model: Path, target_name: str) -> Session:
+    """The network with default options, compiled once a test session (see :func:`build`)."""
+    return build(model, target_name, _scratch() / model.stem)
+
+
+def emulated(target_name: str) -> bool:
+    """Whether ``target_name`` runs in emulation here, some hundred times slower."""
+    return not supported_here(target(target_name))
+
+
 def build(model: str | Path, target_name: str, folder: Path, **options: Any) -> Session:
     """The network as a session. Skips where the target can be neither run nor emulated, saying why."""
-    if supported_here(target(target_name)):
+    if not emulated(target_name):
         return bitc.compile(model, target=target_name, out=folder / target_name, **options).session()
     reason = harness.why_not(target_name)
     if reason is not None:
