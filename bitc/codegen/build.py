@@ -113,13 +113,17 @@ def form(op: Op) -> str:
             return "1x1 bit" if planes == 1 else f"{planes} planes x 1 bit"
         case "k.fconv_w1":
             return "float32 x 1 bit"
-        case "k.pack" | "k.unpack" | "k.bpool_max":
-            return "bits"
+        case "k.pack":
+            return "numbers to bits"
+        case "k.unpack":
+            return "bits to numbers"
+        case "k.bpool_max":
+            return "max of bits"
         case "k.fconv" | "k.fdepthwise" | "k.fpool" | "k.reduce" | "k.softmax" | "k.argmax" | "k.topk":
             return "float32"
         case "k.map":
-            return ", ".join(dict.fromkeys(str(dtype_of(value)) for value in op.results))
-    return ""
+            return "elementwise " + ", ".join(dict.fromkeys(str(dtype_of(value)) for value in op.results))
+    return "move"
 
 
 def multiplications(op: Op) -> int:

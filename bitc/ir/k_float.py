@@ -131,7 +131,6 @@ class Fpool(OpDecl):
         inner = np.ones((1, *image.shape[1:3], 1), np.float32)
         if count_pad:
             inner = np.pad(inner, ((0, 0), (pads[0], pads[2]), (pads[1], pads[3]), (0, 0)), constant_values=1)
-            inner = np.pad(inner, [(0, 0)] * 4)
         shifted = windows_of({**attrs, "at": (0, 0)}) if count_pad else windows
         count = shifted.view_clipped(inner, 0).sum(axis=(4, 5), dtype=np.float32)
         return surround((total / count).transpose(0, 2, 3, 1), halo)

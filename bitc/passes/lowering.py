@@ -10,7 +10,7 @@ import numpy as np
 
 from bitc.errors import Diagnostic
 from bitc.ir import Builder, CodeType, Graph, Layout, Op, TensorType, Value
-from bitc.ir.k import NO_HALO, Halo, with_halo
+from bitc.ir.k import NO_HALO, Halo
 from bitc.ir.packing import WeightForm, pack_codes, words_of
 
 NHWC_AXES = (0, 2, 3, 1)
@@ -173,9 +173,3 @@ def halo_needs(graph: Graph) -> dict[Value, tuple[Halo, float]]:
         if held == pad:
             needs[source] = (tuple(map(max, halo, pads)), pad)
     return needs
-
-
-def buffer_size(value: Value, halo: Halo) -> tuple[int, int, int, int]:
-    """The buffer shape of a q value with ``halo``."""
-    n, h, w, elements = physical_shape(tensor_type(value))
-    return (n, *with_halo((h, w), halo), elements)

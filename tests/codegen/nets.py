@@ -130,10 +130,15 @@ def floats() -> Graph:
     h = n.b.add("q.weight_conv", h, n.signs(9, 12, 3, 3), strides=(1, 1), pads=(1, 1, 1, 1), dilations=(1, 1))
     m = n.pool(h, 3, 2, 1)
     a = n.pool(n.b.add("nn.mul", h, n.const(4.0)), 2, 2, 0, "nn.avg_pool")
+    edges = [
+        n.pool(h, 3, 2, 1, "nn.avg_pool", count_pad=count, ceil=ceil)
+        for count in (False, True)
+        for ceil in (False, True)
+    ]
     whole = n.b.add("nn.max_pool", m, kernel=m.shape[2:], strides=(1, 1), pads=(0,) * 4, dilations=(1, 1))
     sums = n.b.add("nn.reduce_sum", m, axes=(0, 2), keepdims=False)
     low = n.b.add("nn.reduce_min", m, axes=(1,), keepdims=True)
-    return n.graph(m, a, whole, sums, low)
+    return n.graph(m, a, whole, sums, low, *edges)
 
 
 def moves() -> Graph:
