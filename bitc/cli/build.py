@@ -84,10 +84,10 @@ def compile_command(
 def print_summary(artifact: Artifact, seconds: float) -> None:
     """The short fixed summary that ends each compilation."""
     manifest = artifact.manifest
-    layers = manifest["layers"]
+    products = [layer for layer in manifest["layers"] if layer["macs"]]
     lines = [
         ("target", str(manifest["target"])),
-        ("layers", f"{len(layers)}: {_forms([layer.get('form', '?') for layer in layers])}"),
+        ("products", f"{len(products)}: {_forms([layer['form'] for layer in products])}"),
         ("arena", f"{manifest['arena_bytes']:,} bytes"),
         ("weights", f"{manifest['weight_bytes']:,} bytes"),
     ]
@@ -100,8 +100,8 @@ def print_summary(artifact: Artifact, seconds: float) -> None:
 
 
 def _forms(forms: Sequence[str]) -> str:
-    """``2 binary, 1 float``: how many layers run in each form, in order of appearance."""
-    return ", ".join(f"{forms.count(form)} {form}" for form in dict.fromkeys(forms)) or "none"
+    """``2 as 1x1 bit, 1 as float32``: how many products run in each form, in order of appearance."""
+    return ", ".join(f"{forms.count(form)} as {form}" for form in dict.fromkeys(forms)) or "none"
 
 
 def _code_size(artifact: Artifact) -> str:

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
-
 from bitc.cli.console import out, print_json, progress
 from bitc.cli.options import (
     DimOption,
@@ -23,9 +21,6 @@ from bitc.cli.options import (
 
 if TYPE_CHECKING:
     from bitc.compiler import Options
-
-_FIRST_COLUMNS = ("name", "form", "kernel", "input", "output", "contract")
-_LAST_COLUMNS = ("why",)
 
 
 def inspect_command(
@@ -77,29 +72,38 @@ def print_manifest(manifest: Mapping[str, Any]) -> None:
             shape = ",".join(map(str, item["shape"]))
             console.print(f"  {kind[:-1]:<7} {item['name']}: {item['dtype']}[{shape}]", markup=False)
     console.print(f"  arena {manifest['arena_bytes']:,} bytes, weights {manifest['weight_bytes']:,} bytes")
-    console.print(layer_table(manifest["layers"]))
+    for line in layer_lines(manifest["layers"]):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def layer_table(layers: Sequence[Mapping[str, Any]]) -> Table:
-    """One row a layer; the columns are the keys the layers have."""
-    keys = list(dict.fromkeys(key for layer in layers for key in layer))
-    middle = [key for key in keys if key not in (*_FIRST_COLUMNS, *_LAST_COLUMNS)]
-    ordered = [key for key in (*_FIRST_COLUMNS, *middle, *_LAST_COLUMNS) if key in keys]
-    table = Table(box=None, pad_edge=False)
-    for key in ordered:
-        table.add_column(key.replace("_", " "), overflow="fold")
-    for layer in layers:
-        table.add_row(*(_cell(layer.get(key, "")) for key in ordered))
-    return table
+def layer_lines(layers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line a step, the products with their multiply-accumulates and contract, and below a product that is not one bit by one bit the reason.
+
+    >>> print("\\n".join(layer_lines([{"form": "1x1 bit", "kernel": "bconv", "shape": [1, 8], "macs": 64, "node": "node 3 'fc' (Gemm)"}])))
+       form               kernel  result  MACs  contract  node
+     1 1x1 bit            bconv   1x8       64            node 3 'fc' (Gemm)
+    """
+    kernel = max([6, *(len(layer["kernel"]) for layer in layers)])
+    result = max([6, *(len(_shape(layer)) for layer in layers)])
+    macs = max([4, *(len(f"{layer['macs']:,}") for layer in layers)])
+    lines = [f"   {'form':<18} {'kernel':<{kernel}}  {'result':<{result}}  {'MACs':>{macs}}  contract  node"]
+    for number, layer in enumerate(layers, 1):
+        count = f"{layer['macs']:,}" if layer["macs"] else ""
+        lines.append(
+            f"{number:>2} {layer['form']:<18} {layer['kernel']:<{kernel}}  {_shape(layer):<{result}}  {count:>{macs}}  "
+            f"{layer.get('contract', ''):<8}  {_nodes(layer['node'])}".rstrip()
+        )
+        if layer.get("why"):
+            hint = f" ({layer['hint']})" if layer.get("hint") else ""
+            lines.append(f"   because {layer['why']}{hint}")
+    return lines
 
 
-def _cell(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case [int() | str(), *_]:
-            return "×".join(map(str, value))
-        case int() if not isinstance(value, bool):
-            return f"{value:,}"
-        case _:
-            return str(value)
+def _shape(layer: Mapping[str, Any]) -> str:
+    return "x".join(map(str, layer["shape"]))
+
+
+def _nodes(text: str) -> str:
+    """The first node of a fused step, and how many more there are."""
+    first, *more = text.split("; ")
+    return f"{first} and {len(more)} more" if more else first

@@ -37,7 +37,7 @@ def build_program(graph: Graph, name: str, target: Target, guard_bytes: int = 0)
             _rows(op, out)
         elif op.name not in ("nn.constant", "k.view"):
             program.steps.append(_single(op, out))
-    reasons = {node: (why, hint) for node, why, hint in graph.attrs.get("why_float", ())}
+    reasons = {node: (why, hint) for node, why, hint in graph.attrs.get("why_not_one_bit", ())}
     for entry in program.layers:
         if entry["macs"] and entry["node"] in contracts:
             entry["contract"] = contracts[entry["node"]]

@@ -42,7 +42,7 @@ class RecogniseCodes(Pass):
 
     Side condition: x is proved to be a finite set of at most four evenly spaced values, and |w| is one value in each output
     channel. If only w is so, the product becomes ``q.weight_conv`` (weights-only). What does not fit stays ``nn``, and the graph's
-    attribute ``why_float`` says why: (ONNX node, reason, hint) for each.
+    attribute ``why_not_one_bit`` says why: (ONNX node, reason, hint) for each product that does not run as one bit by one.
     """
 
     name: ClassVar[str] = "recognise-codes"
@@ -68,11 +68,13 @@ class RecogniseCodes(Pass):
             if found.levels is None:
                 why.append((op.loc, found.why_float, "the weights alone run as bits"))
                 return _product_of_codes(op, None, found, b)
+            if found.levels.planes > 1:
+                why.append((op.loc, *_why_planes(op.operands[0], found.levels)))
             codes = encode(op.operands[0], found.levels, found.x_scale, b, op.loc)
             return _product_of_codes(op, codes, found, b)
 
         after = rewrite(graph, rule)
-        after.attrs["why_float"] = tuple(why)
+        after.attrs["why_not_one_bit"] = tuple(why)
         return after
 
 
@@ -139,6 +141,15 @@ def _weights_only(op: Op, signs: np.ndarray, magnitudes: np.ndarray, blocked: Bl
     if pixels >= FEW_PIXELS:
         return Blocked(blocked.reason + f"; over {pixels} pixels float weights are faster than bits", blocked.hint)
     return Form(None, 1.0, signs, magnitudes, False, blocked.reason)
+
+
+def _why_planes(x: Value, levels: Levels) -> tuple[str, str]:
+    """Why a product takes several planes, and what would change it."""
+    reason = f"the activation takes {levels.count} values, so each is {levels.planes} bits"
+    maker = x.producer
+    if maker is not None and maker.name == "nn.sign":
+        return reason + ": Sign(0) is 0 in ONNX", "declare it with --sign-zero plus, or export x >= 0 ? 1 : -1"
+    return reason, ""
 
 
 def sign_and_magnitude(weights: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray] | Blocked:

@@ -61,7 +61,7 @@ def test_compile_passes_every_option_on(fake: FakeCompiler, tmp_path: Path, caps
         "pipeline": "a,b{c=1}",
     }
     printed = capsys.readouterr().out
-    assert "layers   1: 1 float" in printed
+    assert "products 1: 1 as float32" in printed
     assert "arena    128 bytes" in printed
     assert "total" in printed
 

@@ -46,7 +46,7 @@ def test_product_of_signs() -> None:
         }""",
         RecogniseCodes(),
         """
-        graph @g(%x: f32[1,2]) -> (%y) attrs {why_float = []} {
+        graph @g(%x: f32[1,2]) -> (%y) attrs {why_not_one_bit = []} {
           %a = nn.assume %x {values = [-1.0, 1.0]} : f32[1,2]
           %X = q.encode %a {levels = {-1,1}} : code<{-1,1}>[1,2]
           %w = nn.constant {value = dense<f32[2,2]: 1.0, -1.0, -1.0, -1.0>} : f32[2,2]
@@ -68,7 +68,7 @@ def test_scales_of_activation_and_channels_multiply_the_sum() -> None:
         }""",
         RecogniseCodes(),
         """
-        graph @g(%x: f32[1,1,1,2]) -> (%y) attrs {why_float = []} {
+        graph @g(%x: f32[1,1,1,2]) -> (%y) attrs {why_not_one_bit = [["", "the activation takes 3 values, so each is 2 bits", ""]]} {
           %a = nn.assume %x {values = [0.0, 0.5, 1.0]} : f32[1,1,1,2]
           %X = q.encode %a {levels = {0,1,2}, scale = 0.5} : code<{0,1,2} * 0.5>[1,1,1,2]
           %w = nn.constant {value = dense<f32[2,1,1,1]: 1.0, -1.0>} : f32[2,1,1,1]
@@ -92,7 +92,7 @@ def test_weights_only_where_a_weight_is_read_about_once() -> None:
         }""",
         RecogniseCodes(),
         f"""
-        graph @g(%x: f32[1,2]) -> (%y) attrs {{why_float = {why}}} {{
+        graph @g(%x: f32[1,2]) -> (%y) attrs {{why_not_one_bit = {why}}} {{
           %w = nn.constant {{value = dense<f32[2,2]: 1.0, -1.0, -1.0, -1.0>}} : f32[2,2]
           %W = q.encode %w {{levels = {{-1,1}}}} : code<{{-1,1}}>[2,2]
           %p = q.weight_matmul %x, %W : f32[1,2]
@@ -211,7 +211,7 @@ def test_integer_weights_stay_and_the_graph_says_why() -> None:
     transforms(
         f"graph @g(%x: i32[1,2]) -> (%y) {body}",
         RecogniseCodes(),
-        f'graph @g(%x: i32[1,2]) -> (%y) attrs {{why_float = [["MatMul_3", "the weights are int32, not float32", ""]]}} {body}',
+        f'graph @g(%x: i32[1,2]) -> (%y) attrs {{why_not_one_bit = [["MatMul_3", "the weights are int32, not float32", ""]]}} {body}',
     )
 
 

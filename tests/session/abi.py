@@ -65,7 +65,17 @@ METADATA: dict[str, object] = {
         {"name": "z", "field": "z", "dtype": "int32", "shape": ["N"], "contract": {"exact": True, "ulp": 0}},
     ],
     "layers": [
-        {"name": "sum", "form": "float", "kernel": "sum3", "input": [1, 3], "output": [1], "why": "input x is float32"}
+        {
+            "op": "k.fconv",
+            "node": "node 0 'sum' (MatMul)",
+            "form": "float32",
+            "kernel": "sum3",
+            "shape": [1, 1],
+            "macs": 3,
+            "contract": "rounded",
+            "why": "input x is float32",
+            "hint": "",
+        }
     ],
 }
 
