@@ -12,13 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from bitc.errors import BitcError, CheckFailed, Diagnostic, ModelError, OptionError, ToolchainError, UnsupportedError
+from bitc.version import __version__
 
 if TYPE_CHECKING:
     from bitc.artifact import Artifact
     from bitc.compiler import compile
     from bitc.session import Session, load
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Artifact",
@@ -30,6 +29,7 @@ __all__ = [
     "Session",
     "ToolchainError",
     "UnsupportedError",
+    "__version__",
     "compile",
     "load",
 ]

@@ -95,7 +95,7 @@ class Session:
         if len(feed) == len(self._inputs):
             arrays = [feed.get(arg.name) for arg in self._inputs]
             seen = tuple([getattr(array, "shape", None) for array in arrays]) in self._shapes
-            if seen and all([a.dtype == arg.dtype and a.flags.c_contiguous and a.flags.aligned for a, arg in zip(arrays, self._inputs, strict=True)]):  # type: ignore[union-attr]
+            if seen and all(map(_as_is, arrays, self._inputs)):
                 return arrays  # type: ignore[return-value]
         checked = self._checked(feed)
         batch = self._batch(checked)
@@ -161,6 +161,11 @@ class Session:
 def load(path: str | os.PathLike[str]) -> Session:
     """Load an artefact folder, a ``lib<name>.so`` or a ``_<name>`` extension module. Raises :class:`OptionError`."""
     return Session(path)
+
+
+def _as_is(array: Any, arg: NodeArg) -> bool:
+    """Whether C can read the array where it lies."""
+    return array.dtype == arg.dtype and array.flags.c_contiguous and array.flags.aligned  # type: ignore[no-any-return]
 
 
 def _conforming(arg: NodeArg, value: np.ndarray) -> np.ndarray:

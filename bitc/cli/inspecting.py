@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
 from bitc.cli.console import out, print_json, progress
 from bitc.cli.options import (
     DimOption,
@@ -77,9 +78,10 @@ def print_manifest(manifest: Mapping[str, Any]) -> None:
 
 
 def layer_lines(layers: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line a step, the products with their multiply-accumulates and contract, and below a product that is not one bit by one bit the reason.
+    """A line a step, the products with their multiply-accumulates and contract; below one that is not 1x1 bit the reason.
 
-    >>> print("\\n".join(layer_lines([{"form": "1x1 bit", "kernel": "bconv", "shape": [1, 8], "macs": 64, "node": "node 3 'fc' (Gemm)"}])))
+    >>> layer = {"form": "1x1 bit", "kernel": "bconv", "shape": [1, 8], "macs": 64, "node": "node 3 'fc' (Gemm)"}
+    >>> print("\\n".join(layer_lines([layer])))
        form               kernel  result  MACs  contract  node
      1 1x1 bit            bconv   1x8       64            node 3 'fc' (Gemm)
     """

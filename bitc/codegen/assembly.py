@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from bitc.codegen.maps import dtype_of, plan_map
+from bitc.codegen.memory_plan import MemoryPlan
 from bitc.codegen.names import CTYPES, comment
 from bitc.codegen.plan import Array, Call, Geometry, Pointer, Program
 from bitc.ir import DType, Op, Value
 from bitc.ir.k import Halo
-from bitc.passes.memory_plan import MemoryPlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from typing import Any
 from bitc.codegen.assembly import Assembly, Frame
 from bitc.codegen.kernels import BY_IMAGE, calls_of
 from bitc.codegen.maps import dtype_of
+from bitc.codegen.memory_plan import ALIGN_BYTES, plan_memory
 from bitc.codegen.names import comment, unique_identifiers
 from bitc.codegen.plan import Port, Program, Step
 from bitc.codegen.targets import Target
 from bitc.errors import Diagnostic, UnsupportedError
 from bitc.ir import Graph, Op
-from bitc.passes.fuse_rows import image_rows, inner_values
-from bitc.passes.memory_plan import ALIGN_BYTES, plan_memory
+from bitc.ir.k_rows import image_rows, inner_values
 
 MOST_ELEMENTS = 2**31 - 1
 

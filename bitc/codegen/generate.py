@@ -14,14 +14,14 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-import bitc
 from bitc.codegen import names
 from bitc.codegen.build import build_program
+from bitc.codegen.memory_plan import ALIGN_BYTES
 from bitc.codegen.plan import Port, Program
 from bitc.codegen.runtime_files import files_defining, pasted
 from bitc.codegen.targets import Target
 from bitc.ir import Graph
-from bitc.passes.memory_plan import ALIGN_BYTES
+from bitc.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def _environment() -> Environment:
 def _banner(graph: Graph, target: Target, options: Mapping[str, str]) -> list[str]:
     chosen = ", ".join(f"{key}={value}" for key, value in sorted(options.items())) or "none"
     lines = [
-        f"Made by bitc {bitc.__version__} from {graph.attrs.get('model_name', graph.name)}.",
+        f"Made by bitc {__version__} from {graph.attrs.get('model_name', graph.name)}.",
         f"Model sha256: {graph.attrs.get('model_sha256', 'unknown')}",
         f"Target: {target.name} ({target.description})",
         f"Options: {chosen}",
@@ -111,7 +111,7 @@ def _manifest(graph: Graph, program: Program, target: Target) -> dict[str, Any]:
         return {"name": p.name, "field": p.field, "dtype": p.dtype.numpy.name, "shape": shape}
 
     return {
-        "bitc": bitc.__version__,
+        "bitc": __version__,
         "target": target.name,
         "cflags": list(target.cflags),
         "features": sorted(target.features),

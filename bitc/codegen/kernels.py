@@ -186,7 +186,7 @@ def _copy(
                 here=str(shape),
             )
         )
-    lists = ["{" + ", ".join(map(str, numbers)) + "}" for numbers in (shape, held, to)]
+    lists = ["{" + ", ".join(map(str, numbers or (1,))) + "}" for numbers in (shape, held, to)]  # C has no empty lists
     geometry = out.geometry("bitc_copy", dict(zip(("rank", "shape", "from", "to"), (len(shape), *lists), strict=True)))
     return Call(f"bitc_copy_{dtype.bytes}", (f"&{geometry}", source, target))
 

@@ -10,6 +10,7 @@ import numpy as np
 from bitc.ir import Graph, Op, Value
 from bitc.passes.base import Pass
 from bitc.passes.exactness import PRODUCTS, exactness, rounds_exactly
+from bitc.passes.outputs import output_names
 from bitc.passes.value_sets import ValueSets, bounds
 
 _LIBM_ULPS = 16.0
@@ -34,7 +35,10 @@ class StateContracts(Pass):
         found = exactness(graph)
         products = [op for op in graph.ops if op.name in PRODUCTS]
         layers = tuple((op.loc, "exact" if rounds_exactly(op, sets) else "rounded") for op in products)
-        outputs = tuple((value.name, *_promise(value, found.exact(value), sets)) for value in graph.outputs)
+        outputs = tuple(
+            (name, *_promise(value, found.exact(value), sets))
+            for name, value in zip(output_names(graph), graph.outputs, strict=True)
+        )
         attrs = {**graph.attrs, "layer_contracts": layers, "output_contracts": outputs}
         return Graph(graph.name, graph.inputs, graph.ops, graph.outputs, attrs)
 

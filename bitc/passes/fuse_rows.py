@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from bitc.ir import Graph, Op, Value
+from bitc.ir.k_rows import BY_ROWS, image_rows, inner_values
 from bitc.ir.types import BufferType
 from bitc.passes.base import Pass
 from bitc.passes.regions import Partition, outline
 
-_BY_ROWS = {
-    "k.bconv_acc", "k.bconv_bits", "k.fconv", "k.fconv_w1", "k.fdepthwise", "k.pack", "k.unpack", "k.map", "k.fpool", "k.bpool_max",
-}  # fmt: skip
 _SAME_ROWS = {"k.pack", "k.unpack", "k.map"}
 """Kernels whose row y reads row y of their operands, and no other."""
 
@@ -46,26 +44,11 @@ class FuseRows(Pass):
         return {"step": max(1, min(rows, self.budget_bytes // max(row_bytes, 1)))}
 
 
-def image_rows(op: Op) -> tuple[int, int]:
-    """Images and rows a kernel makes: its results without their halos. (0, 0) for kernels that do not go by rows."""
-    if op.name not in _BY_ROWS:
-        return 0, 0
-    halo = op.attrs["halos"][0] if op.name == "k.map" else op.attrs.get("halo", (0, 0, 0, 0))
-    images, rows = op.results[0].shape[:2]
-    return images, rows - halo[0] - halo[2]
-
-
 def _passes_by_rows(maker: Op, reader: Op) -> bool:
-    if maker.name not in _BY_ROWS or reader.name not in _SAME_ROWS:
+    if maker.name not in BY_ROWS or reader.name not in _SAME_ROWS:
         return False
     images, rows = image_rows(reader)
     return rows > 1 and image_rows(maker) == (images, rows)
-
-
-def inner_values(body: Graph) -> list[Value]:
-    """The values of a body that nobody outside reads: they need memory for one step only."""
-    made = (result for op in body.ops if op.name != "nn.constant" for result in op.results)
-    return [value for value in made if value not in body.outputs]
 
 
 def _row_bytes(value: Value) -> int:

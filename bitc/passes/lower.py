@@ -14,7 +14,7 @@ from bitc.passes import lower_codes, lower_moves, lower_numbers
 from bitc.passes.base import Pass
 from bitc.passes.lower_moves import as_shape, dense_strides
 from bitc.passes.lowering import KernelForms, Lowering, Refused, halo_needs, physical_shape, tensor_type
-from bitc.passes.outputs import keep_output_names
+from bitc.passes.outputs import keep_output_names, output_names
 
 _RULES: Mapping[str, Callable[[Op, Lowering], None]] = {
     "q.conv": lower_codes.lower_product,
@@ -56,8 +56,8 @@ class Lower(Pass):
         %acc = q.conv %x, %w; others read %acc            -->   %acc = k.bconv_acc %x, %w', %base
 
     The options are what the target's kernels want: channels in a block of bit weights (their bytes gathered with ``byte_rows``), and
-    of float weights. Sets the graph's attribute ``output_names``, for outputs that are copies of inputs and so bear other names in
-    the IR. Raises :class:`UnsupportedError` naming every op that has no kernel.
+    of float weights. Sets the graph's attribute ``output_names`` (if the import has not), for outputs that are copies and so bear
+    other names in the IR. Raises :class:`UnsupportedError` naming every op that has no kernel.
     """
 
     name: ClassVar[str] = "lower"
@@ -84,7 +84,7 @@ class Lower(Pass):
         taken: set[Value] = set(inputs)
         outputs = [_lower_output(value, taken, low) for value in graph.outputs]
         keep_output_names(graph.outputs, outputs, low.builder.ops, low.builder)
-        attrs = {**graph.attrs, "output_names": tuple(value.name for value in graph.outputs)}
+        attrs = {**graph.attrs, "output_names": output_names(graph)}
         return drop_dead(Graph(graph.name, inputs, low.builder.ops, outputs, attrs))
 
 

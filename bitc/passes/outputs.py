@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bitc.ir import Builder, Op, Value
+from bitc.ir import Builder, Graph, Op, Value
+
+
+def output_names(graph: Graph) -> tuple[str, ...]:
+    """The outputs' names as the model has them; in a graph that was not imported, the values' own."""
+    return tuple(graph.attrs.get("output_names") or (value.name for value in graph.outputs))
 
 
 def keep_output_names(before: Sequence[Value], after: Sequence[Value], ops: Sequence[Op], builder: Builder) -> None:

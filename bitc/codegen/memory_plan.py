@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bitc.ir import Graph, Op, Value
+from bitc.ir.k_rows import inner_values
 from bitc.ir.types import BufferType
-from bitc.passes.fuse_rows import inner_values
 
 ALIGN_BYTES = 64
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitc.ir import Graph
-from bitc.passes.memory_plan import ALIGN_BYTES, Block, MemoryPlan, place, plan_memory
+from bitc.codegen.memory_plan import ALIGN_BYTES, Block, MemoryPlan, place, plan_memory
 from bitc.passes.pipeline import run_passes
 
 BLOCKS = st.lists(
