@@ -106,7 +106,8 @@ def test_elementwise_ops_enclose_every_value_between_the_ends(name: str, constan
 def test_argmax_of_overlapping_scores_may_be_any() -> None:
     w = np.array([[1.0, 1.0, 0.0]], np.float32)
     third = np.array([[0.1, 0.1, 0.0], [0.2, 0.2, 0.0], [0.7, 0.7, 0.1]], np.float32)
-    tie = interval(graph((1, 1), lambda b, v: b.add("nn.argmax", b.add("nn.matmul", v, b.constant(w)), axis=1)), np.ones((1, 1), np.float32))
+    one = np.ones((1, 1), np.float32)
+    tie = interval(graph((1, 1), lambda b, v: b.add("nn.argmax", b.add("nn.matmul", v, b.constant(w)), axis=1)), one)
     assert (int(tie.lo[0, 0]), int(tie.hi[0, 0])) == (0, 0)  # an exact tie takes the first index, surely
     unsure = interval(
         graph((1, 3), lambda b, v: b.add("nn.argmax", b.add("nn.matmul", v, b.constant(third)), axis=1)), np.ones((1, 3), np.float32)

@@ -9,8 +9,8 @@ from codegen.nets import NETS, Net, kernel_passes, prepared, random_chain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitc.ir import Graph
 from bitc.codegen.memory_plan import ALIGN_BYTES, Block, MemoryPlan, place, plan_memory
+from bitc.ir import Graph
 from bitc.passes.pipeline import run_passes
 
 BLOCKS = st.lists(
