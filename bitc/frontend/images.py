@@ -9,6 +9,7 @@ import numpy as np
 from bitc.frontend.linear import lifted, windows
 from bitc.frontend.node import Node, handles
 from bitc.ir import Value
+from bitc.ir.numeric import window_count
 
 
 @handles("MaxPool")
@@ -32,6 +33,10 @@ def _pool(n: Node, op_name: str, extra: dict[str, bool]) -> Value:
     if any(pad >= k for pad, k in zip(pads, [*kernel, *kernel], strict=True)):
         raise n.broken("padding is smaller than the kernel", f"pads {pads}, kernel {kernel}")
     ceil = bool(n.integer("ceil_mode", 0))
+    for axis, size in enumerate(x.shape[2:]):
+        ends = pads[axis], pads[axis + rank]
+        if _some_window_is_empty(size, kernel[axis], strides[axis], dilations[axis], *ends, ceil):
+            raise n.unsupported("every window holds an element of the image", f"axis {axis + 2}: a window of padding alone")
 
     def on_image(image: Value, lift: Sequence[int]) -> Value:
         ones, zeros = [1] * len(lift), [0] * len(lift)
@@ -47,6 +52,20 @@ def _pool(n: Node, op_name: str, extra: dict[str, bool]) -> Value:
         )
 
     return lifted(n, x, on_image)
+
+
+def _some_window_is_empty(
+    size: int, kernel: int, stride: int, dilation: int, pad_begin: int, pad_end: int, ceil: bool
+) -> bool:
+    """Whether all taps of a window along one axis lie outside the image: dilated, its taps may stand on both sides of it.
+
+    >>> _some_window_is_empty(1, 2, 1, 2, 1, 1, False), _some_window_is_empty(1, 2, 1, 1, 1, 1, False)
+    (True, False)
+    """
+    count = window_count(size, kernel, stride, dilation, pad_begin, pad_end, ceil)
+    starts = np.arange(count)[:, np.newaxis] * stride - pad_begin
+    taps = starts + np.arange(kernel) * dilation
+    return not ((taps >= 0) & (taps < size)).any(axis=1).all()
 
 
 @handles("GlobalAveragePool", "GlobalMaxPool")

@@ -42,7 +42,8 @@ def import_model(
         outputs: names of any tensors to give instead of the graph's outputs.
 
     Inputs and outputs keep their ONNX names and order; a value that is an ONNX tensor has its name as ``origin``; an op's ``loc`` is
-    ``node 17 'name' (OpType)``. ``attrs``: batch, model_name, model_sha256, opsets, producer (all text).
+    ``node 17 'name' (OpType)``. ``attrs``: batch, model_name, model_sha256, opsets, producer (all text); output_names in order, for
+    passes may let one value stand for several outputs.
 
     Raises:
         ModelError: the file is broken. UnsupportedError: nodes bitc does not take, all of them. OptionError: ``dims`` or ``outputs``.
@@ -120,7 +121,8 @@ class _Importer:
             kind = ModelError if self._broken else UnsupportedError
             raise kind(*self._broken, *self._unsupported)
         named = self._named_outputs([value for value in outputs if value is not None])
-        graph = drop_dead(Graph(self.source.name, self.inputs, self.builder.ops, named, self.attrs))
+        attrs = {**self.attrs, "output_names": self.source.outputs}
+        graph = drop_dead(Graph(self.source.name, self.inputs, self.builder.ops, named, attrs))
         _check_dtypes(graph)
         return graph
 

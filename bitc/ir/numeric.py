@@ -11,15 +11,13 @@ Pads = Sequence[int]
 
 
 def window_count(size: int, kernel: int, stride: int, dilation: int, pad_begin: int, pad_end: int, ceil: bool = False) -> int:
-    """Number of window positions along one axis (ONNX's formula).
+    """Number of window positions along one axis (ONNX's formula: rounding up, a window may be larger than the image).
 
-    >>> window_count(28, 3, 2, 1, 0, 1), window_count(5, 2, 2, 1, 0, 0, ceil=True)
-    (14, 3)
+    >>> window_count(28, 3, 2, 1, 0, 1), window_count(5, 2, 2, 1, 0, 0, ceil=True), window_count(1, 2, 2, 1, 0, 0, ceil=True)
+    (14, 3, 1)
     """
     span = size + pad_begin + pad_end - dilation * (kernel - 1) - 1
-    if span < 0:
-        return 0
-    count = -(-span // stride) + 1 if ceil else span // stride + 1
+    count = max(0, -(-span // stride) + 1 if ceil else span // stride + 1)
     if ceil and (count - 1) * stride >= size + pad_begin:
         count -= 1  # a window that would start in the end padding does not count
     return count
