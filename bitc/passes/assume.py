@@ -36,8 +36,7 @@ def assume_values(graph: Graph, promises: Mapping[str, Sequence[float]]) -> Grap
     for op in graph.ops:
         for old, new in zip(op.results, b.clone(op, [mapping[o] for o in op.operands]), strict=True):
             mapping[old] = new
-    outputs = [o if o in graph.inputs else mapping[o] for o in graph.outputs]  # an input that is an output keeps its name
-    return Graph(graph.name, graph.inputs, b.ops, outputs, graph.attrs)
+    return Graph(graph.name, graph.inputs, b.ops, [mapping[o] for o in graph.outputs], graph.attrs)
 
 
 @dataclass(frozen=True)
