@@ -3,6 +3,7 @@
 # make lint   ruff and mypy
 
 PYTHON ?= python3
+PYTEST_ARGS ?= -n auto --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 COMPILERS := $(firstword $(CC)) gcc clang $(addprefix clang-,21 20 19 18 17 16 15 14)

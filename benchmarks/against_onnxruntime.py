@@ -97,7 +97,9 @@ def main() -> None:
         for row in rows:
             print(json.dumps(row))
         return
-    print(f"{platform.processor() or platform.machine()}, core {arguments.core}, one thread, batch 1, median of {arguments.rounds} rounds")
+    print(
+        f"{platform.processor() or platform.machine()}, core {arguments.core}, one thread, batch 1, median of {arguments.rounds} rounds"
+    )
     print(f"{'model':<28}{'target':<10}{'bitc us':>10}{'ort us':>10}{'ratio':>8}  bits  compile s")
     for row in rows:
         equal = "equal" if row["bit_equal"] else "differ"

@@ -109,19 +109,25 @@ def _samples(graph: Graph, inputs: Mapping[str, np.ndarray]) -> Iterator[dict[st
     """One graph input's worth after another."""
     missing = [value.name for value in graph.inputs if value.name not in inputs]
     if missing:
-        raise OptionError(Diagnostic("O031", f"no array is given for input {missing[0]!r}", here=f"given: {sorted(inputs)}"))
+        raise OptionError(
+            Diagnostic("O031", f"no array is given for input {missing[0]!r}", here=f"given: {sorted(inputs)}")
+        )
     counts = set()
     for value in graph.inputs:
         array = np.asarray(inputs[value.name])
         if array.shape[1:] != value.shape[1:] or len(array) % value.shape[0] or not len(array):
             wanted = ["samples", *value.shape[1:]]
-            raise OptionError(Diagnostic("O032", f"input {value.name!r} has shape {list(array.shape)}", rule=f"wanted: {wanted}"))
+            raise OptionError(
+                Diagnostic("O032", f"input {value.name!r} has shape {list(array.shape)}", rule=f"wanted: {wanted}")
+            )
         counts.add(len(array) // value.shape[0])
     if len(counts) != 1:
         raise OptionError(Diagnostic("O033", f"the inputs hold different numbers of samples: {sorted(counts)}"))
     for index in range(counts.pop()):
         yield {
-            v.name: np.ascontiguousarray(inputs[v.name][index * v.shape[0] : (index + 1) * v.shape[0]]).astype(v.type.dtype.numpy)  # type: ignore[union-attr]
+            v.name: np.ascontiguousarray(inputs[v.name][index * v.shape[0] : (index + 1) * v.shape[0]]).astype(
+                v.type.dtype.numpy
+            )  # type: ignore[union-attr]
             for v in graph.inputs
         }
 
@@ -199,12 +205,20 @@ class _Comparisons:
         report.layers = [c for c in self._layers.values() if c.elements]
         report.stages = [c for _, _, c in self._stages]
         report.outputs = self._outputs if report.library == "run" else []
-        groups = (("the oracle's tensor", report.layers), ("stage", report.stages), ("the library's output", report.outputs))
+        groups = (
+            ("the oracle's tensor", report.layers),
+            ("stage", report.stages),
+            ("the library's output", report.outputs),
+        )
         for what, comparisons in groups:
             bad = next((c for c in comparisons if c.outside), None)
             if bad is not None:
-                title = f"{what} {bad.name!r} is outside what the model can give: {bad.outside} of {bad.elements} elements"
-                report.findings.append(Diagnostic("C001", title, here=bad.first, hint="this is a bug in bitc; please report it"))
+                title = (
+                    f"{what} {bad.name!r} is outside what the model can give: {bad.outside} of {bad.elements} elements"
+                )
+                report.findings.append(
+                    Diagnostic("C001", title, here=bad.first, hint="this is a bug in bitc; please report it")
+                )
 
 
 def _labels(array: np.ndarray) -> np.ndarray:

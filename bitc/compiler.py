@@ -82,7 +82,9 @@ def lower(path: str | Path, target: Target, options: Options, trace: Trace) -> G
     return run_passes(graph, passes_for(target, options), trace, reproducer_dir=Path("bitc-reproducer"))
 
 
-def lower_stages(path: str | Path, *, target: str = "native", options: Options | None = None) -> list[tuple[str, Graph]]:
+def lower_stages(
+    path: str | Path, *, target: str = "native", options: Options | None = None
+) -> list[tuple[str, Graph]]:
     """The graph after import and after each pass, by the pass' name."""
     trace = Trace(snapshots=[])
     lower(path, target_named(target), options if options is not None else Options(), trace)
@@ -108,4 +110,3 @@ def _recorded(options: Options) -> dict[str, str]:
     if options.pipeline is not None:
         recorded["pipeline"] = options.pipeline
     return recorded
-

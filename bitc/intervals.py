@@ -149,7 +149,11 @@ def _widened_sum(op: Op, x: Interval) -> Interval:
         return _outward(np.minimum(*ends) * (1 - relative) - tiny, np.maximum(*ends) * (1 + relative) + tiny)
     ends = [np.asarray(evaluate_op(op, [a.astype(np.float64)])) for a in (x.lo, x.hi)]
     size_of = np.asarray(evaluate_op(op, [np.maximum(np.abs(x.lo), np.abs(x.hi)).astype(np.float64)]))
-    terms = max(1, round(x.lo.size / max(1, size_of.size))) if op.name != "nn.avg_pool" else int(np.prod(op.attrs["kernel"]))
+    terms = (
+        max(1, round(x.lo.size / max(1, size_of.size)))
+        if op.name != "nn.avg_pool"
+        else int(np.prod(op.attrs["kernel"]))
+    )
     bound = size_of * (terms + 2) * UNIT_ROUNDOFF
     exact_step = _step(x.lo.astype(np.float64)) if x.is_point else 0.0
     power_of_two = op.name == "nn.reduce_sum" or (terms & (terms - 1)) == 0
@@ -220,7 +224,9 @@ def _prelu(op: Op, xs: list[Interval]) -> Interval:
     ends = _corners(op, xs)
     straddles = (xs[0].lo < 0) & (xs[0].hi > 0)
     zero = ends.lo.dtype.type(0)
-    return Interval(np.where(straddles, np.minimum(ends.lo, zero), ends.lo), np.where(straddles, np.maximum(ends.hi, zero), ends.hi))
+    return Interval(
+        np.where(straddles, np.minimum(ends.lo, zero), ends.lo), np.where(straddles, np.maximum(ends.hi, zero), ends.hi)
+    )
 
 
 def _divide(op: Op, xs: list[Interval]) -> Interval:

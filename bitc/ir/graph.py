@@ -147,7 +147,9 @@ class Builder:
         array.flags.writeable = False
         return self._append(lookup("nn.constant"), (), {"value": array}, loc, name, origin)[0]
 
-    def add(self, op_name: str, *operands: Value, loc: str = "", name: str = "", origin: str = "", **attrs: Any) -> Value:
+    def add(
+        self, op_name: str, *operands: Value, loc: str = "", name: str = "", origin: str = "", **attrs: Any
+    ) -> Value:
         """Append an op with one result and give it. Raises :class:`InferenceError` when the op's rule is broken."""
         (value,) = self.add_multi(op_name, *operands, loc=loc, name=name, origin=origin, **attrs)
         return value
@@ -192,9 +194,7 @@ class Builder:
         types = result_types(decl, operands, attrs)
         names = [name, *[""] * (len(types) - 1)]
         origins = [origin, *[""] * (len(types) - 1)]
-        op.results = tuple(
-            Value(self.fresh_name(n), t, op, o) for n, t, o in zip(names, types, origins, strict=True)
-        )
+        op.results = tuple(Value(self.fresh_name(n), t, op, o) for n, t, o in zip(names, types, origins, strict=True))
         self.ops.append(op)
         return op.results
 

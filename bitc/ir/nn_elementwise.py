@@ -22,7 +22,9 @@ def broadcast_shape(*types: Type) -> tuple[int, ...]:
     try:
         return tuple(np.broadcast_shapes(*(t.shape for t in types)))
     except ValueError:
-        raise InferenceError("shapes " + " and ".join(str(list(t.shape)) for t in types) + " do not broadcast") from None
+        raise InferenceError(
+            "shapes " + " and ".join(str(list(t.shape)) for t in types) + " do not broadcast"
+        ) from None
 
 
 def as_tensor(type: Type) -> TensorType:

@@ -22,7 +22,9 @@ def spatial_rank(x: Type, attrs: Sequence[Sequence[int]]) -> int:
     if any(len(single) != rank for single in singles) or len(pads) != 2 * rank:
         raise InferenceError(f"{x} has {rank} spatial axes; got {[list(a) for a in attrs]}")
     if any(v < 1 for single in singles for v in single) or any(p < 0 for p in pads):
-        raise InferenceError(f"kernel, strides and dilations must be positive, pads not negative: {[list(a) for a in attrs]}")
+        raise InferenceError(
+            f"kernel, strides and dilations must be positive, pads not negative: {[list(a) for a in attrs]}"
+        )
     return rank
 
 
@@ -38,7 +40,9 @@ def conv_shape(
         for i, (n, k, s, d) in enumerate(zip(x.shape[2:], w.shape[2:], strides, dilations, strict=True))
     )
     if min(spatial) < 1:
-        raise InferenceError(f"the window {list(w.shape[2:])} is larger than the padded image {x} with pads {list(pads)}")
+        raise InferenceError(
+            f"the window {list(w.shape[2:])} is larger than the padded image {x} with pads {list(pads)}"
+        )
     return (x.shape[0], w.shape[0], *spatial)
 
 
@@ -59,7 +63,13 @@ class Conv(OpDecl):
 
     @staticmethod
     def evaluate(
-        x: np.ndarray, w: np.ndarray, *, strides: Sequence[int], pads: Sequence[int], dilations: Sequence[int], group: int
+        x: np.ndarray,
+        w: np.ndarray,
+        *,
+        strides: Sequence[int],
+        pads: Sequence[int],
+        dilations: Sequence[int],
+        group: int,
     ) -> np.ndarray:
         return numeric.convolve(numeric.pad_spatial(x, pads, 0), w, strides, dilations, group)
 
@@ -135,7 +145,13 @@ class MaxPool(OpDecl):
 
     @staticmethod
     def infer(
-        x: Type, *, kernel: Sequence[int], strides: Sequence[int], pads: Sequence[int], dilations: Sequence[int], ceil: bool
+        x: Type,
+        *,
+        kernel: Sequence[int],
+        strides: Sequence[int],
+        pads: Sequence[int],
+        dilations: Sequence[int],
+        ceil: bool,
     ) -> TensorType:
         return TensorType(_pool_type(x, kernel, strides, pads, dilations, ceil), as_tensor(x).dtype)
 
@@ -193,7 +209,9 @@ class AvgPool(OpDecl):
             inside = numeric.pad_spatial(inside, pads, 1)
             pads = (0,) * (2 * rank)
         count = pool_windows(inside, 0, kernel, strides, pads, dilations, ceil).sum(axis=axes, dtype=x.dtype)
-        count = count[(..., *(slice(n) for n in total.shape[2:]))]  # as image, the end padding would start windows of its own
+        count = count[
+            (..., *(slice(n) for n in total.shape[2:]))
+        ]  # as image, the end padding would start windows of its own
         return np.asarray(total / count, dtype=x.dtype)
 
 
@@ -283,7 +301,9 @@ class TopK(OpDecl):
 
     @staticmethod
     def evaluate(x: np.ndarray, *, k: int, axis: int, largest: bool) -> tuple[np.ndarray, np.ndarray]:
-        if largest:  # ascending from the far end, read backwards: stable for equals, and no negation that unsigned could not do
+        if (
+            largest
+        ):  # ascending from the far end, read backwards: stable for equals, and no negation that unsigned could not do
             ascending = np.argsort(np.flip(x, axis), axis=axis, kind="stable")
             order = x.shape[axis] - 1 - np.flip(ascending, axis)
         else:

@@ -170,7 +170,13 @@ class WeightConv(OpDecl):
 
     @staticmethod
     def evaluate(
-        x: np.ndarray, w: np.ndarray, *, strides: Sequence[int], pads: Sequence[int], dilations: Sequence[int], group: int
+        x: np.ndarray,
+        w: np.ndarray,
+        *,
+        strides: Sequence[int],
+        pads: Sequence[int],
+        dilations: Sequence[int],
+        group: int,
     ) -> np.ndarray:
         return numeric.convolve(numeric.pad_spatial(x, pads, 0), w.astype(np.float32), strides, dilations, group)
 
@@ -211,7 +217,9 @@ class Border(OpDecl):
         return TensorType(source.shape, source.dtype)
 
     @staticmethod
-    def evaluate(acc: np.ndarray, table: np.ndarray, *, row_class: Sequence[int], col_class: Sequence[int]) -> np.ndarray:
+    def evaluate(
+        acc: np.ndarray, table: np.ndarray, *, row_class: Sequence[int], col_class: Sequence[int]
+    ) -> np.ndarray:
         classes = np.add.outer(np.asarray(row_class) * (1 + max(col_class)), np.asarray(col_class))
         return np.asarray(acc + np.moveaxis(table[classes], -1, 0)[np.newaxis])
 

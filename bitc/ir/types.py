@@ -99,7 +99,9 @@ class Levels:
 
     def __post_init__(self) -> None:
         if self.step < 1 or self.count < 2:
-            raise ValueError(f"levels need step >= 1 and at least two members, got step {self.step}, count {self.count}")
+            raise ValueError(
+                f"levels need step >= 1 and at least two members, got step {self.step}, count {self.count}"
+            )
 
     @property
     def hi(self) -> int:

@@ -18,7 +18,9 @@ def assume_values(graph: Graph, promises: Mapping[str, Sequence[float]]) -> Grap
     unknown = sorted(set(promises) - {value.name for value in graph.inputs})
     if unknown:
         names = ", ".join(value.name for value in graph.inputs)
-        raise OptionError(Diagnostic("O021", f"values are promised for {unknown[0]!r}", hint=f"the inputs are: {names}"))
+        raise OptionError(
+            Diagnostic("O021", f"values are promised for {unknown[0]!r}", hint=f"the inputs are: {names}")
+        )
     b = Builder()
     mapping: dict[Value, Value] = {}
     for value in graph.inputs:
@@ -32,7 +34,9 @@ def assume_values(graph: Graph, promises: Mapping[str, Sequence[float]]) -> Grap
                     raise InferenceError(f"values {list(promised)} are not all finite")
                 mapping[value] = b.add("nn.assume", value, values=promised)
             except InferenceError as error:
-                raise OptionError(Diagnostic("O022", f"the promise for {value.name!r} makes no sense", here=str(error))) from None
+                raise OptionError(
+                    Diagnostic("O022", f"the promise for {value.name!r} makes no sense", here=str(error))
+                ) from None
     for op in graph.ops:
         for old, new in zip(op.results, b.clone(op, [mapping[o] for o in op.operands]), strict=True):
             mapping[old] = new

@@ -133,7 +133,11 @@ def monotone_root(value: Value) -> tuple[Value, Directions] | None:
         slopes = merged
         if len(slopes) == 1:
             ((root, directions),) = slopes.items()
-            if isinstance(root.type, TensorType) and root.type.dtype in (DType.F32, DType.I32) and len(root.shape) == rank:
+            if (
+                isinstance(root.type, TensorType)
+                and root.type.dtype in (DType.F32, DType.I32)
+                and len(root.shape) == rank
+            ):
                 best = (root, directions)
     return best
 

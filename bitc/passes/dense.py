@@ -35,7 +35,11 @@ def _rule(op: Op, b: Builder) -> Value | None:
     if weights is None or weights.ndim != 2 or view is None or view.name != "nn.reshape" or len(flat.shape) != 2:
         return None
     image = view.operands[0]
-    if len(image.shape) != 4 or image.shape[0] != flat.shape[0] or image.shape[2] * image.shape[3] * image.shape[1] == 1:
+    if (
+        len(image.shape) != 4
+        or image.shape[0] != flat.shape[0]
+        or image.shape[2] * image.shape[3] * image.shape[1] == 1
+    ):
         return None
     rows = weights.reshape(*image.shape[1:], weights.shape[1])
     moved = image.producer

@@ -85,7 +85,9 @@ class Trace:
     seconds: list[tuple[str, float]] = field(default_factory=list)
 
 
-def run_passes(graph: Graph, passes: Sequence[Pass], trace: Trace | None = None, reproducer_dir: Path | None = None) -> Graph:
+def run_passes(
+    graph: Graph, passes: Sequence[Pass], trace: Trace | None = None, reproducer_dir: Path | None = None
+) -> Graph:
     """``graph`` after all ``passes``, verified after each. Raises the pass' own :class:`BitcError`, or :class:`PassFailure`."""
     trace = trace if trace is not None else Trace()
     _record(trace, 0, "import", graph)

@@ -98,7 +98,9 @@ def recognise(op: Op, sets: ValueSets) -> Form | Blocked:
     x, w = op.operands
     weights = w.constant
     if weights is None:
-        return Blocked("both operands are computed at run time", "products of two activations are not compiled to codes yet")
+        return Blocked(
+            "both operands are computed at run time", "products of two activations are not compiled to codes yet"
+        )
     if weights.dtype != np.float32:
         return Blocked(f"the weights are {weights.dtype}, not float32")
     if op.name == "nn.matmul" and weights.ndim != 2:
@@ -129,7 +131,9 @@ def _other_axes(weights: np.ndarray, axis: int) -> tuple[int, ...]:
 def _activation_levels(x: Value, sets: ValueSets) -> tuple[Levels, float] | Blocked:
     values = sets.values(x)
     if values is None:
-        return Blocked("the activation is not proved to take few values", "quantize it, or promise its values (--values)")
+        return Blocked(
+            "the activation is not proved to take few values", "quantize it, or promise its values (--values)"
+        )
     if len(values) > MAX_PLANES + 1:
         return Blocked(f"the activation takes {len(values)} values; bit planes serve up to {MAX_PLANES + 1}")
     return levels_of(values)
@@ -166,7 +170,9 @@ def sign_and_magnitude(weights: np.ndarray, axis: int) -> tuple[np.ndarray, np.n
     if not np.all(high - low <= SAME_MAGNITUDE * high):
         worst = int(np.argmax(high - low))
         distinct = np.unique(np.take(weights, worst, axis)).size
-        return Blocked(f"output channel {worst} has {distinct} different weights, not ±a", "binarize the weights per channel")
+        return Blocked(
+            f"output channel {worst} has {distinct} different weights, not ±a", "binarize the weights per channel"
+        )
     magnitudes = np.median(size, axis=rest).astype(np.float32)
     return np.where(weights < 0, -1, 1).astype(np.int8), magnitudes
 

@@ -151,7 +151,9 @@ def table_thresholds(
     outside = domain.step * domain.scale
     t = np.empty((index.shape[1], planes), dtype=dtype.numpy)
     for plane in range(planes):
-        passed = (index > plane).sum(axis=0)  # monotone, so the passing samples are the last (rising) or first (falling) ones
+        passed = (index > plane).sum(
+            axis=0
+        )  # monotone, so the passing samples are the last (rising) or first (falling) ones
         below, above = samples[0] - outside, samples[-1] + outside
         rising = np.append(samples, above)[samples.size - passed]
         falling = np.insert(samples, 0, below)[passed]

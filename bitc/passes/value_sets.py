@@ -66,10 +66,28 @@ class Range:
 
 Fact = Finite | Integers | Range | None
 
-_QUANTIZING = {"nn.sign", "nn.greater", "nn.greater_equal", "nn.less", "nn.less_equal", "nn.equal", "nn.where", "nn.round"}
+_QUANTIZING = {
+    "nn.sign",
+    "nn.greater",
+    "nn.greater_equal",
+    "nn.less",
+    "nn.less_equal",
+    "nn.equal",
+    "nn.where",
+    "nn.round",
+}
 _QUANTIZING |= {"nn.floor", "nn.ceil", "nn.add", "nn.sub", "nn.multi_threshold"}
 _PRODUCTS = {"nn.conv", "nn.matmul", "q.conv", "q.matmul", "q.weight_conv", "q.weight_matmul"}
-_VIEWS = {"nn.reshape", "nn.transpose", "nn.expand", "nn.slice", "nn.gather", "nn.max_pool", "nn.reduce_max", "nn.reduce_min"}
+_VIEWS = {
+    "nn.reshape",
+    "nn.transpose",
+    "nn.expand",
+    "nn.slice",
+    "nn.gather",
+    "nn.max_pool",
+    "nn.reduce_max",
+    "nn.reduce_min",
+}
 
 
 class ValueSets:

@@ -80,7 +80,16 @@ def test_a_sign_is_unsure_only_where_the_sum_may_be_zero() -> None:
 
 @pytest.mark.parametrize(
     ("name", "constant"),
-    [("abs", None), ("neg", None), ("relu", None), ("round", None), ("mul", -1.5), ("div", -3.0), ("sub", 0.3), ("max", 0.1)],
+    [
+        ("abs", None),
+        ("neg", None),
+        ("relu", None),
+        ("round", None),
+        ("mul", -1.5),
+        ("div", -3.0),
+        ("sub", 0.3),
+        ("max", 0.1),
+    ],
 )
 def test_elementwise_ops_enclose_every_value_between_the_ends(name: str, constant: float | None) -> None:
     rng = np.random.default_rng(3)
@@ -110,7 +119,8 @@ def test_argmax_of_overlapping_scores_may_be_any() -> None:
     tie = interval(graph((1, 1), lambda b, v: b.add("nn.argmax", b.add("nn.matmul", v, b.constant(w)), axis=1)), one)
     assert (int(tie.lo[0, 0]), int(tie.hi[0, 0])) == (0, 0)  # an exact tie takes the first index, surely
     unsure = interval(
-        graph((1, 3), lambda b, v: b.add("nn.argmax", b.add("nn.matmul", v, b.constant(third)), axis=1)), np.ones((1, 3), np.float32)
+        graph((1, 3), lambda b, v: b.add("nn.argmax", b.add("nn.matmul", v, b.constant(third)), axis=1)),
+        np.ones((1, 3), np.float32),
     )
     assert (int(unsure.lo[0, 0]), int(unsure.hi[0, 0])) == (0, 2)
 

@@ -50,7 +50,15 @@ def build(model: str | Path, target_name: str, folder: Path, **options: Any) -> 
         pytest.skip(reason)
     artifact = bitc.compile(model, target=target_name, out=folder / target_name, emit=("c",), **options)
     # SIMDe's intrinsics are plain C: no -m flags, or the compiler's own vector types would be in the way
-    command = [*find_compiler().command, "-std=c99", "-O2", "-w", "-Wno-psabi", "-ffp-contract=off", f"-I{harness.EMULATION}"]
+    command = [
+        *find_compiler().command,
+        "-std=c99",
+        "-O2",
+        "-w",
+        "-Wno-psabi",
+        "-ffp-contract=off",
+        f"-I{harness.EMULATION}",
+    ]
     command += ["-fPIC", "-shared", "-o", str(artifact.library), str(artifact.source), "-lm"]
     subprocess.run(command, check=True)
     return artifact.session()

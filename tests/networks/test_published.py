@@ -40,7 +40,9 @@ def test_accuracy_is_the_published_one(network: Published, target: str, shared: 
     path, name = model_of(network, shared)
     x, labels = samples(network.samples, shared)
     session = built(path, target)
-    if emulated(target) and network.of > MOST_EMULATED:  # a share of the images, against the same share on the portable target
+    if (
+        emulated(target) and network.of > MOST_EMULATED
+    ):  # a share of the images, against the same share on the portable target
         x = x[:: network.of // MOST_EMULATED]
         reference = outputs(built(path, "portable"), {name: x})[0]
         assert np.array_equal(outputs(session, {name: x})[0].argmax(-1), reference.argmax(-1))
@@ -89,7 +91,12 @@ def test_every_layer_that_can_be_runs_as_bits(network: Published, shared: Path) 
     ids=["lfc", "cnv"],
 )
 def test_a_promise_about_the_input_changes_no_answer(
-    file: str, load: Callable[[Path], tuple[np.ndarray, np.ndarray]], values: tuple[float, ...], target: str, shared: Path, tmp_path: Path
+    file: str,
+    load: Callable[[Path], tuple[np.ndarray, np.ndarray]],
+    values: tuple[float, ...],
+    target: str,
+    shared: Path,
+    tmp_path: Path,
 ) -> None:
     path = shared / "models" / file
     x, _ = samples(load, shared)
@@ -101,7 +108,9 @@ def test_a_promise_about_the_input_changes_no_answer(
     assert report.passed
 
 
-@pytest.mark.skipif(not os.environ.get("BITC_LONG_TESTS"), reason="10,000 images through qonnx take minutes: set BITC_LONG_TESTS=1")
+@pytest.mark.skipif(
+    not os.environ.get("BITC_LONG_TESTS"), reason="10,000 images through qonnx take minutes: set BITC_LONG_TESTS=1"
+)
 def test_every_label_of_tfc_is_qonnxs(shared: Path) -> None:
     network = PUBLISHED[0]
     path, name = model_of(network, shared)

@@ -95,7 +95,9 @@ def any_input(generator: np.random.Generator, value: Value) -> np.ndarray:
         return generator.integers(max(bounds.min, -1000), min(bounds.max, 1000), value.shape).astype(dtype.numpy)
     numbers = generator.normal(0, 2, value.shape)
     with np.errstate(over="ignore"):
-        return np.where(generator.random(value.shape) < 0.25, generator.choice(EDGES, value.shape), numbers).astype(dtype.numpy)
+        return np.where(generator.random(value.shape) < 0.25, generator.choice(EDGES, value.shape), numbers).astype(
+            dtype.numpy
+        )
 
 
 def small_integers(generator: np.random.Generator, value: Value) -> np.ndarray:

@@ -76,7 +76,15 @@ def test_the_root_lies_above_pools_in_a_row_but_not_above_pools_side_by_side(b: 
 
 @pytest.mark.parametrize(
     ("shape", "wanted"),
-    [((), [0]), ((3,), None), ((1,), [0]), ((2, 1, 1), [0, 1]), ((1, 2, 1, 1), [0, 1]), ((1, 2, 4, 1), None), ((2, 1, 1, 1), None)],
+    [
+        ((), [0]),
+        ((3,), None),
+        ((1,), [0]),
+        ((2, 1, 1), [0, 1]),
+        ((1, 2, 1, 1), [0, 1]),
+        ((1, 2, 4, 1), None),
+        ((2, 1, 1, 1), None),
+    ],
 )
 def test_channel_vector(shape: tuple[int, ...], wanted: list[int] | None) -> None:
     found = channel_vector(np.arange(np.prod(shape, dtype=int)).reshape(shape), 4)

@@ -19,7 +19,9 @@ SIGNS = (-1.0, 1.0)
 THIRDS = tuple(float(F32(i / 3)) for i in range(4))
 
 
-def claim(name: str, values: Sequence[float] | None, shape: tuple[int, ...] = (2, 3, 5, 5), **attrs: object) -> tuple[bool, Graph]:
+def claim(
+    name: str, values: Sequence[float] | None, shape: tuple[int, ...] = (2, 3, 5, 5), **attrs: object
+) -> tuple[bool, Graph]:
     """Whether op ``name`` of inputs that take ``values`` is claimed exact, and its graph."""
     b = Builder()
     x = b.input("x", TensorType(shape))
@@ -92,9 +94,12 @@ def products(values: Sequence[float] | None, magnitude: float, terms: int = 9) -
 
 
 @pytest.mark.parametrize(
-    ("values", "magnitude", "exact"), [(SIGNS, 1.0, True), (SIGNS, 0.1, False), (THIRDS, 1.0, False), (None, 1.0, False)]
+    ("values", "magnitude", "exact"),
+    [(SIGNS, 1.0, True), (SIGNS, 0.1, False), (THIRDS, 1.0, False), (None, 1.0, False)],
 )
-def test_products_before_and_after_they_are_codes(values: Sequence[float] | None, magnitude: float, exact: bool) -> None:
+def test_products_before_and_after_they_are_codes(
+    values: Sequence[float] | None, magnitude: float, exact: bool
+) -> None:
     graph, y = products(values, magnitude)
     assert exactness(graph).exact(y) == exact
     after = RecogniseCodes().run(graph)

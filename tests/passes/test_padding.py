@@ -49,7 +49,9 @@ def padded_conv(
 
 AXES = [
     (size, kernel, stride, dilation, begin, end)
-    for size, kernel, stride, dilation, begin, end in product((1, 2, 3, 5), (1, 2, 3, 5), (1, 2, 3), (1, 2), (0, 1, 2, 3), (0, 1, 3))
+    for size, kernel, stride, dilation, begin, end in product(
+        (1, 2, 3, 5), (1, 2, 3, 5), (1, 2, 3), (1, 2), (0, 1, 2, 3), (0, 1, 3)
+    )
     if size + begin + end >= dilation * (kernel - 1) + 1
 ]
 """Along one axis: windows wider than the image, windows that lie in the padding altogether, strides that skip the end."""
@@ -88,7 +90,12 @@ def test_a_3x3_kernel_has_nine_classes() -> None:
 
 @pytest.mark.parametrize(
     ("levels", "pads", "pad_level"),
-    [(Levels(-1, 1, 3), (1, 1, 1, 1), 0), (Levels(0, 1, 2), (1, 1, 1, 1), 0), (BIPOLAR, (0, 0, 0, 0), 0), (BIPOLAR, (1, 1, 1, 1), -1)],
+    [
+        (Levels(-1, 1, 3), (1, 1, 1, 1), 0),
+        (Levels(0, 1, 2), (1, 1, 1, 1), 0),
+        (BIPOLAR, (0, 0, 0, 0), 0),
+        (BIPOLAR, (1, 1, 1, 1), -1),
+    ],
     ids=["ternary has 0", "binary has 0", "no padding", "a level as padding"],
 )
 def test_padding_that_is_a_level_stays(levels: Levels, pads: tuple[int, ...], pad_level: int) -> None:
@@ -114,4 +121,3 @@ def test_classes_share_masks() -> None:
     masks, classes = border_classes(1, 5, 1, 1, 4, 4)
     assert classes == (0, 1, 2, 3, 4)
     assert all(mask.sum() == 1 for mask in masks), "one pixel, seen by each tap in turn"
-

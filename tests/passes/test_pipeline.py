@@ -80,7 +80,12 @@ KNOWN = {kind.name: kind for kind in (Canonicalise, StraightThrough, SignOfZero,
 
 
 def test_text_of_passes_shows_only_what_differs_from_the_defaults() -> None:
-    passes = (Canonicalise(), StraightThrough(trust=True), Everything(), Everything(flag=True, count_limit=-2, word="b"))
+    passes = (
+        Canonicalise(),
+        StraightThrough(trust=True),
+        Everything(),
+        Everything(flag=True, count_limit=-2, word="b"),
+    )
     text = "canonicalise,straight-through{trust=true},every-thing,every-thing{flag=true,count-limit=-2,word=b}"
     assert pipeline_text(passes) == text
     assert parse_pipeline(text, KNOWN) == passes
@@ -143,14 +148,23 @@ def test_a_run_records_times_progress_and_snapshots() -> None:
     assert all(seconds >= 0 for _, seconds in trace.seconds)
     assert progress == [("canonicalise", 0, 2), ("every-thing", 1, 2)]
     assert trace.snapshots is not None
-    assert [(name, len(g.ops)) for name, g in trace.snapshots] == [("import", 4), ("canonicalise", 2), ("every-thing", 2)]
+    assert [(name, len(g.ops)) for name, g in trace.snapshots] == [
+        ("import", 4),
+        ("canonicalise", 2),
+        ("every-thing", 2),
+    ]
     assert trace.snapshots[0][1] is graph
     assert trace.snapshots[-1][1] is after
 
 
 @pytest.mark.parametrize(
     ("print_after", "shown"),
-    [((), []), (("canonicalise",), ["canonicalise"]), (("*",), ["import", "canonicalise", "every-thing"]), (("import",), ["import"])],
+    [
+        ((), []),
+        (("canonicalise",), ["canonicalise"]),
+        (("*",), ["import", "canonicalise", "every-thing"]),
+        (("import",), ["import"]),
+    ],
 )
 def test_print_after(print_after: tuple[str, ...], shown: list[str]) -> None:
     seen: dict[str, str] = {}
@@ -161,7 +175,9 @@ def test_print_after(print_after: tuple[str, ...], shown: list[str]) -> None:
 
 
 def test_dumps_are_numbered_and_parse_back_with_their_constants(tmp_path: Path) -> None:
-    b_text = BEFORE.replace("f32[3,2]: 1.0, 2.0, 3.0, 4.0, 5.0, 6.0", "f32[3,6]: " + ", ".join(f"{i}.0" for i in range(18)))
+    b_text = BEFORE.replace(
+        "f32[3,2]: 1.0, 2.0, 3.0, 4.0, 5.0, 6.0", "f32[3,6]: " + ", ".join(f"{i}.0" for i in range(18))
+    )
     graph = parse(b_text.replace("f32[3,2]", "f32[3,6]").replace("f32[1,2]", "f32[1,6]"))
     after = run_passes(graph, [Canonicalise(), Everything()], Trace(dump_dir=tmp_path / "dump"))
     names = sorted(path.name for path in (tmp_path / "dump").iterdir())
@@ -177,7 +193,9 @@ def read_ir(path: Path) -> Graph:
     return parse_graph(path.read_text(encoding="utf-8"), constants, str(path))
 
 
-@pytest.mark.parametrize(("broken", "words"), [(Breaks(), "KeyError: 'lost'"), (BreaksRules(), "its rule gives f32[1,3]")])
+@pytest.mark.parametrize(
+    ("broken", "words"), [(Breaks(), "KeyError: 'lost'"), (BreaksRules(), "its rule gives f32[1,3]")]
+)
 def test_a_pass_that_breaks_is_named_and_leaves_a_reproducer(broken: Pass, words: str, tmp_path: Path) -> None:
     folder = tmp_path / "reproducer"
     rest = [broken, Everything(flag=True)]

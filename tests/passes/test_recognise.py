@@ -18,7 +18,9 @@ F32 = np.float32
 ONES = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
 
 
-def conv(weights: np.ndarray, values: Sequence[float] | None = (-1.0, 1.0), size: int = 3, group: int = 1) -> tuple[Graph, Value]:
+def conv(
+    weights: np.ndarray, values: Sequence[float] | None = (-1.0, 1.0), size: int = 3, group: int = 1
+) -> tuple[Graph, Value]:
     """A graph with one convolution of inputs that are promised to be ``values``; and the convolution's result."""
     b = Builder()
     x = b.input("x", TensorType((2, weights.shape[1] * group, size, size)))
@@ -78,7 +80,9 @@ def test_scales_of_activation_and_channels_multiply_the_sum() -> None:
           %s = nn.constant {value = dense<f32[1,2,1,1]: 0.125, 1.5>} : f32[1,2,1,1]
           %y = nn.mul %f, %s : f32[1,2,1,2]
         }""",
-        lambda generator, value: generator.choice(np.asarray([0.5, 1], F32), value.shape),  # 0 * -3 is -0.0, an integer has no such zero
+        lambda generator, value: generator.choice(
+            np.asarray([0.5, 1], F32), value.shape
+        ),  # 0 * -3 is -0.0, an integer has no such zero
     )
 
 
@@ -156,8 +160,16 @@ def test_zero_channel_is_a_scale_of_zero() -> None:
 
 
 REFUSED = {
-    "1e-4 apart": (signs(2, 3, 1, 1) * np.asarray([1, 1.0001, 1], F32).reshape(1, 3, 1, 1), "output channel 0 has", "binarize"),
-    "ternary": (np.asarray([[1, 0, -1], [1, 1, 1]], F32).reshape(2, 3, 1, 1), "output channel 0 has 3 different weights", "binarize"),
+    "1e-4 apart": (
+        signs(2, 3, 1, 1) * np.asarray([1, 1.0001, 1], F32).reshape(1, 3, 1, 1),
+        "output channel 0 has",
+        "binarize",
+    ),
+    "ternary": (
+        np.asarray([[1, 0, -1], [1, 1, 1]], F32).reshape(2, 3, 1, 1),
+        "output channel 0 has 3 different weights",
+        "binarize",
+    ),
     "infinite": (np.full((1, 1, 1, 1), np.inf, F32), "not finite", ""),
     "nan": (np.asarray([1, np.nan], F32).reshape(1, 2, 1, 1), "not finite", ""),
 }

@@ -39,7 +39,9 @@ def residue(q: str, clip: str, total: str = "%d, %t") -> str:
 def dense_samples(generator: np.random.Generator, value: Value) -> np.ndarray:
     """float32 numbers of all magnitudes up to 2, all near 0, ±2^-25 (the tie), ±1/2 and ±1, and beyond."""
     bits = generator.integers(0, int(F32(2).view(np.int32)) + 1, value.shape[0] // 2, dtype=np.int64).astype(np.uint32)
-    centres = np.asarray([0, 2**-25, 2**-24, 3 * 2**-25, 0.25, 0.5, 1 - 2**-24, 1, 2], F32).view(np.uint32).astype(np.int64)
+    centres = (
+        np.asarray([0, 2**-25, 2**-24, 3 * 2**-25, 0.25, 0.5, 1 - 2**-24, 1, 2], F32).view(np.uint32).astype(np.int64)
+    )
     near = (centres[:, np.newaxis] + np.arange(-1000, 1001)).clip(0).reshape(-1).astype(np.uint32)
     uniform = generator.uniform(0, 2, value.shape[0] - bits.size - near.size).astype(F32)
     positive = np.concatenate([bits.view(F32), near.view(F32), uniform])
@@ -81,7 +83,10 @@ OTHER = {
     "a wider clip": (QS["sign"], CLIPS["max first"].replace("%x, %m", "%x, %two")),
     "one bound only": (QS["sign"], "%t = nn.max %x, %m : f32[SIZE]"),
     "no clip": (QS["sign"], "%t = nn.neg %x : f32[SIZE]"),
-    "the clip of another value": (QS["sign"], "%n = nn.neg %x : f32[SIZE]\n          " + CLIPS["max first"].replace("%x", "%n")),
+    "the clip of another value": (
+        QS["sign"],
+        "%n = nn.neg %x : f32[SIZE]\n          " + CLIPS["max first"].replace("%x", "%n"),
+    ),
 }
 
 

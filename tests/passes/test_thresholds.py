@@ -135,7 +135,10 @@ def test_two_bit_quantizer_by_clip_and_round(step: float, shift: float) -> None:
 
 def test_sum_of_comparisons_is_a_two_bit_code() -> None:
     def chain(b: Builder, acc: Value) -> Value:
-        steps = [b.add("nn.cast", b.add("nn.greater", acc, per_channel(b, *t)), to=DType.F32) for t in ((-3, 0), (1, 2), (7, 12))]
+        steps = [
+            b.add("nn.cast", b.add("nn.greater", acc, per_channel(b, *t)), to=DType.F32)
+            for t in ((-3, 0), (1, 2), (7, 12))
+        ]
         return b.add("nn.add", b.add("nn.add", steps[0], steps[1]), steps[2])
 
     check_exhaustively(2, chain)
@@ -207,7 +210,10 @@ def test_polynomial_straight_through_estimator() -> None:
         square = b.add("nn.mul", x, x)
         twice = b.add("nn.mul", x, scalar(b, 2))
         inner = b.add(
-            "nn.where", b.add("nn.less", x, scalar(b, 0)), b.add("nn.add", twice, square), b.add("nn.sub", twice, square)
+            "nn.where",
+            b.add("nn.less", x, scalar(b, 0)),
+            b.add("nn.add", twice, square),
+            b.add("nn.sub", twice, square),
         )
         low = b.add("nn.where", b.add("nn.less", x, scalar(b, -1)), scalar(b, -1), inner)
         return b.add("nn.sign", b.add("nn.where", b.add("nn.less", x, scalar(b, 1)), low, scalar(b, 1)))
@@ -232,7 +238,9 @@ def round_thresholds(after: Graph) -> np.ndarray:
     return np.concatenate([*edges, *near, special, np.linspace(-4, 4, 401, dtype=F32)])
 
 
-def check_floats(channels: int, chain: Callable[[Builder, Value], Value], fused: bool = True, infinite: bool = True) -> Graph:
+def check_floats(
+    channels: int, chain: Callable[[Builder, Value], Value], fused: bool = True, infinite: bool = True
+) -> Graph:
     b = Builder()
     x = b.input("x", TensorType((1, channels, 1, 1)))
     _, probe = run_thresholds(b, [x], encoded(b, chain(b, x)))
@@ -242,7 +250,9 @@ def check_floats(channels: int, chain: Callable[[Builder, Value], Value], fused:
     b = Builder()
     x = b.input("x", TensorType((samples.size, channels, 1, 1)))
     before, after = run_thresholds(b, [x], encoded(b, chain(b, x)))
-    same_meaning(before, after, lambda generator, value: np.broadcast_to(samples.reshape(-1, 1, 1, 1), value.shape), runs=1)
+    same_meaning(
+        before, after, lambda generator, value: np.broadcast_to(samples.reshape(-1, 1, 1, 1), value.shape), runs=1
+    )
     return after
 
 
@@ -258,7 +268,9 @@ CHAINS: dict[str, Callable[[Builder, Value], Value]] = {
     "floor": lambda b, x: b.add("nn.add", b.add("nn.floor", _clip(b, x, -1, 1 - 2**-10)), scalar(b, 0.5)),
     "round half to even": lambda b, x: b.add("nn.round", _clip(b, x, -1, 2)),
     "ceil": lambda b, x: b.add("nn.ceil", _clip(b, x, -1, 2)),
-    "scaled round": lambda b, x: b.add("nn.mul", b.add("nn.round", _clip(b, b.add("nn.div", x, scalar(b, 0.7)), -2, 1)), scalar(b, 0.7)),
+    "scaled round": lambda b, x: b.add(
+        "nn.mul", b.add("nn.round", _clip(b, b.add("nn.div", x, scalar(b, 0.7)), -2, 1)), scalar(b, 0.7)
+    ),
     "relu": lambda b, x: b.add("nn.round", b.add("nn.min", b.add("nn.relu", x), scalar(b, 1))),
     "tanh": lambda b, x: b.add("nn.round", b.add("nn.tanh", x)),
     "sum of two paths": lambda b, x: b.add("nn.sign", b.add("nn.add", b.add("nn.relu", x), b.add("nn.floor", x))),
@@ -270,7 +282,9 @@ CHAINS: dict[str, Callable[[Builder, Value], Value]] = {
 
 def _choice(b: Builder, x: Value, high: np.generic, low: np.generic) -> Value:
     """``high`` above 0.5, else ``low``; as unsigned bytes the difference wraps round, as bools there is none."""
-    return b.add("nn.where", b.add("nn.greater", x, scalar(b, 0.5)), b.constant(np.asarray(high)), b.constant(np.asarray(low)))
+    return b.add(
+        "nn.where", b.add("nn.greater", x, scalar(b, 0.5)), b.constant(np.asarray(high)), b.constant(np.asarray(low))
+    )
 
 
 def _clip(b: Builder, x: Value, lo: float, hi: float) -> Value:
@@ -290,7 +304,9 @@ def test_a_dead_channel_is_constant_at_every_finite_input(beta: float) -> None:
 @pytest.mark.parametrize("beta", [-1.0, 2.0])
 def test_a_dead_channel_behind_a_comparison_is_constant_at_infinity_too(beta: float) -> None:
     """0 * inf is NaN, which compares false: no threshold is above +inf, so the chain stays where its level would be needed there."""
-    check_floats(2, lambda b, x: where_sign(b, batch_norm(b, x, [0.0, 1.0], [beta, 0.0], [0, 0])), beta > 0, infinite=beta < 0)
+    check_floats(
+        2, lambda b, x: where_sign(b, batch_norm(b, x, [0.0, 1.0], [beta, 0.0], [0, 0])), beta > 0, infinite=beta < 0
+    )
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -344,11 +360,15 @@ def image(b: Builder, channels: int = 2, size: int = 4) -> tuple[Value, Value]:
 
 @pytest.mark.parametrize("pads", [(0, 0, 0, 0), (1, 0, 0, 1), (1, 1, 1, 1)])
 @pytest.mark.parametrize("ceil", [False, True])
-def test_pool_moves_below_the_binarization_with_a_minimum_where_the_chain_falls(pads: tuple[int, ...], ceil: bool) -> None:
+def test_pool_moves_below_the_binarization_with_a_minimum_where_the_chain_falls(
+    pads: tuple[int, ...], ceil: bool
+) -> None:
     b = Builder()
     x, acc = image(b)
     pooled = b.add("nn.max_pool", acc, kernel=(3, 2), strides=(2, 2), pads=pads, dilations=(1, 1), ceil=ceil)
-    before, after = run_thresholds(b, [x], encoded(b, where_sign(b, batch_norm(b, pooled, [0.5, -0.5], [0.1, 0.1], [0, 0]))))
+    before, after = run_thresholds(
+        b, [x], encoded(b, where_sign(b, batch_norm(b, pooled, [0.5, -0.5], [0.1, 0.1], [0, 0])))
+    )
     assert op_names(after)[-3:] == ["q.threshold", "q.max_pool", "q.decode"]
     (pool,) = [op for op in after.ops if op.name == "q.max_pool"]
     assert pool.operands[1].constant is not None
@@ -415,7 +435,11 @@ def test_codes_move_above_views() -> None:
     value = b.add("nn.gather", value, indices=np.asarray([2, 0]), axis=1)
     value = b.add("nn.reshape", value, shape=(1, 40))
     before, after = run_thresholds(b, [x], encoded(b, value))
-    floats = {op.name for op in after.ops if isinstance(op.result.type, TensorType) and op.name not in ("nn.constant", "nn.assume")}
+    floats = {
+        op.name
+        for op in after.ops
+        if isinstance(op.result.type, TensorType) and op.name not in ("nn.constant", "nn.assume")
+    }
     assert floats == {"q.conv", "q.decode"}, "nothing else is left in numbers"
     same_meaning(before, after, CODES)
 
@@ -435,7 +459,11 @@ def test_dense_accumulators_with_a_constant_for_each_feature() -> None:
     codes = b.add("q.encode", b.add("nn.assume", x, values=(-1.0, 1.0)), levels=BIPOLAR)
     weights = b.add("q.encode", b.constant(np.resize([1, -1, 1], (5, 3)).astype(F32)), levels=BIPOLAR)
     acc = b.add("nn.cast", b.add("q.matmul", codes, weights), to=DType.F32)
-    shifted = b.add("nn.add", b.add("nn.mul", acc, b.constant(np.asarray([1, -1, 0.5], F32))), b.constant(np.asarray([0.5, 1, -1], F32)))
+    shifted = b.add(
+        "nn.add",
+        b.add("nn.mul", acc, b.constant(np.asarray([1, -1, 0.5], F32))),
+        b.constant(np.asarray([0.5, 1, -1], F32)),
+    )
     before, after = run_thresholds(b, [x], encoded(b, where_sign(b, shifted)))
     assert op_names(after)[-3:] == ["q.matmul", "q.threshold", "q.decode"]
     same_meaning(before, after, CODES)
@@ -497,7 +525,9 @@ def test_constants_stay_encoded() -> None:
 def test_pad_of_codes_between_sign_and_conv_ends_in_the_conv() -> None:
     b = Builder()
     x, acc = image(b)
-    padded = b.add("nn.pad", where_sign(b, b.add("nn.add", acc, scalar(b, 0.5))), pads=(0, 0, 1, 1, 0, 0, 1, 1), value=-1.0)
+    padded = b.add(
+        "nn.pad", where_sign(b, b.add("nn.add", acc, scalar(b, 0.5))), pads=(0, 0, 1, 1, 0, 0, 1, 1), value=-1.0
+    )
     code = b.add("q.encode", padded, levels=BIPOLAR)
     weights = b.add("q.encode", b.constant(np.resize([1, -1, 1], (2, 2, 3, 3)).astype(F32)), levels=BIPOLAR)
     before, after = run_thresholds(b, [x], b.add("q.conv", code, weights, **ONES))

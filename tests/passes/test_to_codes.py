@@ -163,7 +163,19 @@ class Network:
 
 
 BLOCKS = [
-    *("plain", "strided", "bare", "depthwise", "residual", "pool", "pool_of_signs", "padded", "prelu", "bent", "channels_last"),
+    *(
+        "plain",
+        "strided",
+        "bare",
+        "depthwise",
+        "residual",
+        "pool",
+        "pool_of_signs",
+        "padded",
+        "prelu",
+        "bent",
+        "channels_last",
+    ),
     "two_bits",
 ]
 
@@ -241,7 +253,9 @@ def test_onnx_sign_with_its_zero(sign_zero: str) -> None:
         same_meaning(graph, after, lambda generator, value: generator.integers(-1, 2, value.shape).astype(F32))
     else:
         compare = "nn.greater_equal" if sign_zero == "plus" else "nn.greater"
-        spelled = Network(lambda b, x: b.add("nn.where", b.add(compare, x, scalar(b, 0)), scalar(b, 1), scalar(b, -1)), 3)
+        spelled = Network(
+            lambda b, x: b.add("nn.where", b.add(compare, x, scalar(b, 0)), scalar(b, 1), scalar(b, -1)), 3
+        )
         same = compiled(spelled.build(["bare", "plain"], 1))
         same_meaning(same, after, floats)
     planes = [op.attrs["levels"].planes for op in after.ops if op.name == "q.threshold"]
@@ -273,4 +287,6 @@ def test_weights_behind_their_own_sign_fold() -> None:
     after = compiled(graph)
     assert op_names(after) == ["q.threshold", "q.encode", "q.matmul", "nn.cast", "nn.mul"]
     arrays = [np.asarray([[1, -2, 3, -4]], F32)]
-    assert np.allclose(evaluate(graph, arrays)[0], evaluate(after, arrays)[0], rtol=1e-6), "0.7 and 0.8 are no dyadic scales"
+    assert np.allclose(evaluate(graph, arrays)[0], evaluate(after, arrays)[0], rtol=1e-6), (
+        "0.7 and 0.8 are no dyadic scales"
+    )

@@ -29,7 +29,9 @@ def holds(fact: Fact, array: np.ndarray) -> bool:
             k = numbers / scale
             return bool(((k == np.rint(k)) & (k >= lo) & (k <= hi) & ((k - lo) % step == 0)).all())
         case Range(lo=lo, hi=hi, whole=whole):
-            return bool(((numbers >= lo) & (numbers <= hi)).all() and (not whole or (numbers == np.rint(numbers)).all()))
+            return bool(
+                ((numbers >= lo) & (numbers <= hi)).all() and (not whole or (numbers == np.rint(numbers)).all())
+            )
     raise AssertionError(fact)
 
 
@@ -50,10 +52,20 @@ BINARY = ["add", "sub", "mul", "div", "min", "max"]
 COMPARE = ["greater", "greater_equal", "less", "less_equal", "equal"]
 FLOATS = [DType.F16, DType.F32, DType.F64]
 SHAPE = (3, 2, 4, 4)
-SOURCES: list[tuple[float, ...]] = [(-1, 1), (0, 1), (-1, 0, 1), (0, 1 / 3, 2 / 3, 1), (0.1, 1.1), (-0.75, 0.25, 5), (2,)]
+SOURCES: list[tuple[float, ...]] = [
+    (-1, 1),
+    (0, 1),
+    (-1, 0, 1),
+    (0, 1 / 3, 2 / 3, 1),
+    (0.1, 1.1),
+    (-0.75, 0.25, 5),
+    (2,),
+]
 
 
-def _source(b: Builder, data: st.DataObject, name: str) -> tuple[Value, Callable[[np.random.Generator, Value], np.ndarray]]:
+def _source(
+    b: Builder, data: st.DataObject, name: str
+) -> tuple[Value, Callable[[np.random.Generator, Value], np.ndarray]]:
     """A graph input and how to draw it: free floats, a promised set, or whole bytes."""
     kind = data.draw(st.sampled_from(["free", "set", "accumulator", "u8"]))
     if kind == "free":
@@ -85,7 +97,9 @@ def _grow(b: Builder, data: st.DataObject, pool: list[Value]) -> Value:
     dtype = x.type.dtype  # type: ignore[union-attr]
     if not dtype.is_float:
         return b.add("nn.cast", x, to=data.draw(st.sampled_from(FLOATS)))
-    kind = data.draw(st.sampled_from(["unary", "binary", "binary", "compare", "cast", "pool", "move", "prelu", "levels"]))
+    kind = data.draw(
+        st.sampled_from(["unary", "binary", "binary", "compare", "cast", "pool", "move", "prelu", "levels"])
+    )
     match kind:
         case "unary":
             return b.add("nn." + data.draw(st.sampled_from(UNARY)), x)
@@ -100,7 +114,9 @@ def _grow(b: Builder, data: st.DataObject, pool: list[Value]) -> Value:
             attrs = {"kernel": (3, 3), "strides": (1, 1), "pads": (1, 1, 1, 1), "dilations": (1, 1)}
             return b.add("nn.max_pool", x, **attrs)
         case "move":
-            padded = b.add("nn.pad", x, pads=(0, 0, 1, 0, 0, 0, 0, 0), value=data.draw(st.sampled_from([0.0, 0.1, -3.0])))
+            padded = b.add(
+                "nn.pad", x, pads=(0, 0, 1, 0, 0, 0, 0, 0), value=data.draw(st.sampled_from([0.0, 0.1, -3.0]))
+            )
             bounds = {"starts": (0, 0, 0, 0), "stops": SHAPE, "steps": (1, 1, 1, 1)}
             return b.add("nn.slice", padded, **bounds)
         case "prelu":
@@ -176,7 +192,9 @@ def test_accumulators_of_codes_lie_in_their_fact(data: st.DataObject, x_levels: 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_products_of_numbers_lie_in_their_fact(data: st.DataObject) -> None:
-    values = data.draw(st.sampled_from([(-1, 1), (0, 1), (-0.5, 0.5), (-1, 0, 1), (0, 0.25, 0.5, 0.75), (0, 1 / 3), (3,), (-3, 5)]))
+    values = data.draw(
+        st.sampled_from([(-1, 1), (0, 1), (-0.5, 0.5), (-1, 0, 1), (0, 0.25, 0.5, 0.75), (0, 1 / 3), (3,), (-3, 5)])
+    )
     values = tuple(float(F32(v)) for v in values)
     weight_values = data.draw(st.sampled_from([(-1, 1), (-0.25, 0.25), (0, 1), (-1, 0, 1), (0.75,), (-0.5, 1.5)]))
     rows, terms, columns = (data.draw(st.integers(1, 5)) for _ in range(3))
@@ -189,7 +207,9 @@ def test_products_of_numbers_lie_in_their_fact(data: st.DataObject) -> None:
         check_facts(Graph("g", [x], b.ops, [y]), [one_of(values)(generator, x)])
 
 
-def _fact(build: Callable[[Builder, Value], Value], promised: tuple[float, ...] | None = None, shape: tuple[int, ...] = (1, 3)) -> Fact:
+def _fact(
+    build: Callable[[Builder, Value], Value], promised: tuple[float, ...] | None = None, shape: tuple[int, ...] = (1, 3)
+) -> Fact:
     b = Builder()
     x = b.input("x", TensorType(shape))
     return ValueSets().of(build(b, b.add("nn.assume", x, values=promised) if promised else x))
@@ -266,7 +286,8 @@ def test_a_sum_of_two_pools_is_no_function_of_one_element(stride: int) -> None:
     x = b.add("nn.assume", b.input("x", TensorType((1, 3, 4, 4))), values=(-1.0, 1.0))
     acc = b.add("nn.conv", x, b.constant(np.ones((1, 3, 1, 1), F32)), strides=(1, 1), pads=(0,) * 4, dilations=(1, 1))
     pools = [
-        b.add("nn.max_pool", acc, kernel=(k, k), strides=(stride, stride), pads=(0, 0, k - 1, k - 1), dilations=(1, 1)) for k in (1, 2)
+        b.add("nn.max_pool", acc, kernel=(k, k), strides=(stride, stride), pads=(0, 0, k - 1, k - 1), dilations=(1, 1))
+        for k in (1, 2)
     ]
     total = b.add("nn.sign", b.add("nn.add", *pools))
     assert 0.0 in (ValueSets().values(total) or (0.0,))
@@ -304,7 +325,10 @@ def test_nan_in_a_set_or_a_table_means_no_fact() -> None:
         (lambda b, x: b.add("nn.tanh", x), Range(-1.0, 1.0)),
         (lambda b, x: b.add("nn.round", b.add("nn.sigmoid", x)), Finite((0.0, 1.0))),
         (lambda b, x: b.add("nn.floor", x), Range(-np.inf, np.inf, True)),
-        (lambda b, x: b.add("nn.multi_threshold", x, *(b.constant(F32(v)) for v in (0, 1, 2))), Finite((0.0, 1.0, 2.0, 3.0))),
+        (
+            lambda b, x: b.add("nn.multi_threshold", x, *(b.constant(F32(v)) for v in (0, 1, 2))),
+            Finite((0.0, 1.0, 2.0, 3.0)),
+        ),
         (lambda b, x: b.add("nn.add", x, b.constant(F32(1))), None),
     ],
 )
@@ -318,7 +342,9 @@ def _clip(b: Builder, x: Value, lo: float, hi: float) -> Value:
 
 def test_clip_and_round_quantizers_are_few_values_in_either_order() -> None:
     def rounded_last(b: Builder, x: Value) -> Value:
-        return b.add("nn.mul", b.add("nn.round", _clip(b, b.add("nn.div", x, b.constant(F32(0.5))), 0, 3)), b.constant(F32(0.5)))
+        return b.add(
+            "nn.mul", b.add("nn.round", _clip(b, b.add("nn.div", x, b.constant(F32(0.5))), 0, 3)), b.constant(F32(0.5))
+        )
 
     def clipped_last(b: Builder, x: Value) -> Value:
         return _clip(b, b.add("nn.round", x), -2, 1)

@@ -192,7 +192,9 @@ def test_any_tower_of_views_and_elementwise_ops_keeps_its_meaning(data: st.DataO
         elif kind == "unary":
             value = b.add(data.draw(st.sampled_from(["nn.relu", "nn.abs", "nn.floor"])), value)
         elif kind == "binary":
-            full = [data.draw(st.sampled_from([1, n])) for n in value.shape][data.draw(st.integers(0, len(value.shape))) :]
+            full = [data.draw(st.sampled_from([1, n])) for n in value.shape][
+                data.draw(st.integers(0, len(value.shape))) :
+            ]
             constant = np.arange(1, 1 + int(np.prod(full)), dtype=np.float32).reshape(full)
             value = b.add(data.draw(st.sampled_from(["nn.add", "nn.mul"])), value, b.constant(constant))
         elif kind == "two":
