@@ -124,12 +124,14 @@ def _samples(graph: Graph, inputs: Mapping[str, np.ndarray]) -> Iterator[dict[st
     if len(counts) != 1:
         raise OptionError(Diagnostic("O033", f"the inputs hold different numbers of samples: {sorted(counts)}"))
     for index in range(counts.pop()):
-        yield {
-            v.name: np.ascontiguousarray(inputs[v.name][index * v.shape[0] : (index + 1) * v.shape[0]]).astype(
-                v.type.dtype.numpy
-            )  # type: ignore[union-attr]
-            for v in graph.inputs
-        }
+        yield {value.name: _slice(value, np.asarray(inputs[value.name]), index) for value in graph.inputs}
+
+
+def _slice(value: Value, array: np.ndarray, index: int) -> np.ndarray:
+    """The rows of ``array`` that are sample ``index``, as the graph takes them."""
+    assert not isinstance(value.type, CodeType), "graph inputs are numbers"
+    rows = value.shape[0]
+    return np.ascontiguousarray(array[index * rows : (index + 1) * rows], dtype=value.type.dtype.numpy)
 
 
 def _library(model: str | Path, target: str, options: Options, folder: Path, report: CheckReport) -> Session | None:
