@@ -61,12 +61,12 @@ def compile(
     """
     options = Options(dims or {}, values or {}, sign_zero, pipeline)
     chosen = target_named(target)
-    name = name or default_name(path)
     check_emit(emit)
     trace = trace if trace is not None else Trace()
     graph = lower(path, chosen, options, trace)
-    generated = generate(graph, name=name, target=chosen, options=_recorded(options))
+    generated = generate(graph, name=name or default_name(path), target=chosen, options=_recorded(options))
     texts = dict(generated.files)
+    name = generated.manifest["name"]
     if "ir" in emit:
         texts[f"{name}.ir"] = print_graph(graph)
     folder = Path(out) if out is not None else Path(f"{name}-{chosen.name}")

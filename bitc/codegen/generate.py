@@ -41,7 +41,7 @@ def generate(graph: Graph, *, name: str, target: Target, options: Mapping[str, s
     item), ``model_name``, ``model_sha256``, ``layer_contracts`` and ``output_contracts`` (see ``state-contracts``).
     ``guard_bytes`` leaves gaps between buffers (for tests). Raises :class:`UnsupportedError`.
     """
-    program = build_program(graph, names.identifier(name), target, guard_bytes)
+    program = build_program(graph, names.library_name(name), target, guard_bytes)
     manifest = _manifest(graph, program, target)
     facts = {
         "p": program,

@@ -17,6 +17,11 @@ _KEYWORDS = """
     template operator namespace using try catch throw virtual friend and or not xor batch arena io main
 """
 _RESERVED = frozenset(_KEYWORDS.split())
+# What the headers of C99 or compilers outside strict C99 define as macros without parameters.
+_MACROS = re.compile(
+    r"NULL|NAN|INFINITY|HUGE_VAL[FL]?|(U?INT|SIZE|PTRDIFF|WCHAR|WINT|SIG_ATOMIC|FP|MATH|M|BITC)_\w+|U?INT\d+_\w+|EOF|EDOM|ERANGE"
+    r"|math_errhandling|errno|signgam|linux|unix|i386|near|far"
+)
 
 CTYPES = {
     DType.F32: "float",
@@ -37,15 +42,25 @@ CTYPES = {
 def identifier(text: str) -> str:
     """``text`` as a C identifier.
 
-    >>> identifier("features.3/Conv:0"), identifier("int"), identifier("3x"), identifier("_a"), identifier("é")
-    ('features_3_Conv_0', 'int_', 'n3x', 'a', 'v')
+    >>> identifier("features.3/Conv:0"), identifier("int"), identifier("3x"), identifier("_a"), identifier("é"), identifier("NAN")
+    ('features_3_Conv_0', 'int_', 'n3x', 'a', 'v', 'NAN_')
     """
     cleaned = re.sub(r"[^0-9A-Za-z]+", "_", text).strip("_")
     if not cleaned:
         cleaned = "v"
     if cleaned[0].isdigit():
         cleaned = "n" + cleaned
-    return cleaned + "_" if cleaned in _RESERVED else cleaned
+    return cleaned + "_" if cleaned in _RESERVED or _MACROS.fullmatch(cleaned) else cleaned
+
+
+def library_name(text: str) -> str:
+    """``text`` as the name of a library: an identifier, and none of the runtime's own.
+
+    >>> library_name("my net"), library_name("bitc")
+    ('my_net', 'net_bitc')
+    """
+    name = identifier(text)
+    return f"net_{name}" if name.lower().startswith("bitc") else name
 
 
 def unique_identifiers(texts: Iterable[str], taken: Iterable[str] = ()) -> Iterator[str]:

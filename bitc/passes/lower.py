@@ -68,7 +68,9 @@ class Lower(Pass):
     def run(self, graph: Graph) -> Graph:
         forms = KernelForms(WeightForm(self.bit_block, self.byte_rows), self.float_block)
         low = Lowering(graph, forms, needs=halo_needs(graph), users=graph.users())
-        inputs = [_lower_input(value, low) for value in graph.inputs]
+        inputs = [_input_buffer(value, low) for value in graph.inputs]  # all before the first view, which takes a free name
+        for value, made in zip(graph.inputs, inputs, strict=True):
+            _view_input(value, made, low)
         problems: list[Diagnostic] = []
         broken: set[Value] = set()
         for op in graph.ops:
@@ -99,15 +101,15 @@ def _lower_op(op: Op, low: Lowering) -> None:
     rule(op, low)
 
 
-def _lower_input(value: Value, low: Lowering) -> Value:
+def _input_buffer(value: Value, low: Lowering) -> Value:
     type = tensor_type(value)
     assert not isinstance(type, CodeType), "graph inputs are numbers"
-    made = low.builder.input(value.name, BufferType(type.shape, type.dtype))
-    viewed = made
-    if made.shape != physical_shape(type):
-        viewed = low.builder.add("k.view", made, shape=physical_shape(type))
-    low.put(value, viewed)
-    return made
+    return low.builder.input(value.name, BufferType(type.shape, type.dtype))
+
+
+def _view_input(value: Value, made: Value, low: Lowering) -> None:
+    shape = physical_shape(tensor_type(value))
+    low.put(value, made if made.shape == shape else low.builder.add("k.view", made, shape=shape))
 
 
 def _lower_output(value: Value, taken: set[Value], low: Lowering) -> Value:
