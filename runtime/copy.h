@@ -1,4 +1,4 @@
-/* N-dimensional strided copies: transpose, slice, flip, expand, pad, concatenate. Elements of 1, 4 or 8 bytes. */
+/* N-dimensional strided copies: transpose, slice, flip, expand, pad, concatenate. Elements of 1, 2, 4 or 8 bytes. */
 #ifndef BITC_COPY_H
 #define BITC_COPY_H
 
@@ -100,6 +100,9 @@ BITC_INLINE void bitc_copy_any(const bitc_copy *g, const void *x, void *y, const
 
 /* y[sum i * to] = x[sum i * from] over all indices i of the shape, for bytes. x and y do not overlap. */
 static inline void bitc_copy_1(const bitc_copy *g, const void *x, void *y) { bitc_copy_any(g, x, y, 1); }
+
+/* The same for elements of 2 bytes. */
+static inline void bitc_copy_2(const bitc_copy *g, const void *x, void *y) { bitc_copy_any(g, x, y, 2); }
 
 /* The same for elements of 4 bytes. */
 static inline void bitc_copy_4(const bitc_copy *g, const void *x, void *y) { bitc_copy_any(g, x, y, 4); }

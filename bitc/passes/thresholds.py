@@ -108,6 +108,14 @@ def _below_pool(x: Value, levels: Levels, scale: float, b: Builder, sets: ValueS
     return _pooled(inner, pool, np.broadcast_to(directions < 0, (root.shape[1],)).copy(), b)
 
 
+def _can_be_cut(root: Value) -> bool:
+    """Whether kernels threshold ``root``: floats, and integers that a product of codes sums up (so their range is known)."""
+    assert isinstance(root.type, TensorType)
+    if root.type.dtype is DType.I32:
+        return root.producer is not None and root.producer.name in ("q.conv", "q.matmul", "q.border")
+    return root.type.dtype is DType.F32
+
+
 def _indices(table: np.ndarray, levels: Levels, scale: float) -> np.ndarray:
     """Level indices of values; values are ``scale * level`` up to float32 rounding. NaN (0 times an infinite root) has the lowest."""
     level = np.rint(table.astype(np.float64) / scale)
@@ -123,7 +131,7 @@ def _by_table(x: Value, levels: Levels, scale: float, b: Builder, sets: ValueSet
     if root.shape != x.shape or pools_between(x, root):
         return None
     table = sets.table(x, root, domain)
-    if table is None or not isinstance(root.type, TensorType) or root.type.dtype not in (DType.F32, DType.I32):
+    if table is None or not isinstance(root.type, TensorType) or not _can_be_cut(root):
         return None
     edges = table_thresholds(_indices(table, levels, scale), domain, levels.planes, root.type.dtype)
     if edges is None:
@@ -166,7 +174,7 @@ def _by_bisection(x: Value, levels: Levels, scale: float, b: Builder, sets: Valu
     if found is None:
         return None
     root, directions = found
-    if root.shape != x.shape:
+    if root.shape != x.shape or not _can_be_cut(root):
         return None
     assert isinstance(root.type, TensorType)
     edges = bisect_thresholds(x, root, directions, levels, scale, root.type.dtype)

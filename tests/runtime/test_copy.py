@@ -10,7 +10,7 @@ import pytest
 from .harness import guarded, kernels
 
 Array = npt.NDArray[Any]
-DTYPES = (np.uint8, np.uint32, np.uint64)
+DTYPES = (np.uint8, np.uint16, np.uint32, np.uint64)
 
 
 def _copy(source: Array, target: Array) -> None:
