@@ -88,9 +88,17 @@ def build_quickly(model: Path, target_name: str, folder: Path, **options: Any) -
         )
     else:  # SIMDe's intrinsics are plain C, not clean under our warnings
         flags = (
-            f"-std=c99 -O1 -w -Wno-psabi -ffp-contract=off -fPIC -shared -I{harness.EMULATION} -o {artifact.library}"
+            "-std=c99",
+            "-O1",
+            "-w",
+            "-Wno-psabi",
+            "-ffp-contract=off",
+            "-fPIC",
+            "-shared",
+            f"-I{harness.EMULATION}",
         )
-        subprocess.run([*toolchain.find_compiler().command, *flags.split(), str(artifact.source), "-lm"], check=True)
+        files = ("-o", str(artifact.library), str(artifact.source), "-lm")
+        subprocess.run([*toolchain.find_compiler().command, *flags, *files], check=True)
     return artifact.session()
 
 
