@@ -104,6 +104,17 @@ def test_the_c_program_of_the_abi_page_compiles_and_runs(compiler: Compiler, tin
     assert re.fullmatch(r"(-?\d+\.\d\d ?){3}\n", printed), printed
 
 
+def test_the_c_of_the_readme_compiles(compiler: Compiler, tmp_path: Path) -> None:
+    (block,) = blocks(ROOT / "README.md", "c")
+    model = ROOT / "models" / "digits_cnn_w1a1_residual.onnx"
+    compile(model, target="portable", out=tmp_path / "net", emit=("c",))
+    parts = block.text.split("\n\n", 2)
+    program = f"{parts[0]}\n{parts[1]}\nint call(const float *image, float *scores);\nint call(const float *image, float *scores) {{"
+    (tmp_path / "use.c").write_text(f"{program}\n{parts[2]}\nreturn status; }}\n", encoding="utf-8")
+    command = f"{' '.join(compiler.command)} -std=c11 -Wall -Wextra -Werror -Inet -c use.c"
+    assert shell(f"{command} && echo compiled", workplace(tmp_path)) == "compiled\n"
+
+
 def test_every_error_code_of_the_source_is_in_the_table_and_no_other() -> None:
     source = {c for path in (ROOT / "bitc").rglob("*.py") for c in _CODE.findall(path.read_text(encoding="utf-8"))}
     table = re.findall(r"^\| ([A-Z]\d{3}) \|", (ROOT / "docs" / "errors.md").read_text(encoding="utf-8"), re.MULTILINE)
