@@ -36,7 +36,9 @@ def _pool(n: Node, op_name: str, extra: dict[str, bool]) -> Value:
     for axis, size in enumerate(x.shape[2:]):
         ends = pads[axis], pads[axis + rank]
         if _some_window_is_empty(size, kernel[axis], strides[axis], dilations[axis], *ends, ceil):
-            raise n.unsupported("every window holds an element of the image", f"axis {axis + 2}: a window of padding alone")
+            raise n.unsupported(
+                "every window holds an element of the image", f"axis {axis + 2}: a window of padding alone"
+            )
 
     def on_image(image: Value, lift: Sequence[int]) -> Value:
         ones, zeros = [1] * len(lift), [0] * len(lift)

@@ -10,7 +10,9 @@ Pads = Sequence[int]
 """ONNX order: begins of all spatial axes, then ends."""
 
 
-def window_count(size: int, kernel: int, stride: int, dilation: int, pad_begin: int, pad_end: int, ceil: bool = False) -> int:
+def window_count(
+    size: int, kernel: int, stride: int, dilation: int, pad_begin: int, pad_end: int, ceil: bool = False
+) -> int:
     """Number of window positions along one axis (ONNX's formula: rounding up, a window may be larger than the image).
 
     >>> window_count(28, 3, 2, 1, 0, 1), window_count(5, 2, 2, 1, 0, 0, ceil=True), window_count(1, 2, 2, 1, 0, 0, ceil=True)
@@ -42,9 +44,7 @@ def windows(x: np.ndarray, kernel: Sequence[int], strides: Sequence[int], dilati
     return view[(slice(None), slice(None), *steps, *taps)]
 
 
-def convolve(
-    x: np.ndarray, w: np.ndarray, strides: Sequence[int], dilations: Sequence[int], group: int
-) -> np.ndarray:
+def convolve(x: np.ndarray, w: np.ndarray, strides: Sequence[int], dilations: Sequence[int], group: int) -> np.ndarray:
     """Cross-correlation of ``x`` [N, C, *spatial] (already padded) with ``w`` [M, C/group, *kernel], in the arrays' own dtype.
 
     For integer codes pass float64: every sum below 2^53 is exact and BLAS does the work.

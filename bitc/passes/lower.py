@@ -68,7 +68,9 @@ class Lower(Pass):
     def run(self, graph: Graph) -> Graph:
         forms = KernelForms(WeightForm(self.bit_block, self.byte_rows), self.float_block)
         low = Lowering(graph, forms, needs=halo_needs(graph), users=graph.users())
-        inputs = [_input_buffer(value, low) for value in graph.inputs]  # all before the first view, which takes a free name
+        inputs = [
+            _input_buffer(value, low) for value in graph.inputs
+        ]  # all before the first view, which takes a free name
         for value, made in zip(graph.inputs, inputs, strict=True):
             _view_input(value, made, low)
         problems: list[Diagnostic] = []
