@@ -7,6 +7,8 @@ an artefact, and a failing C compiler leaves the old one untouched.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -132,7 +134,8 @@ def _build_extension(artifact: Artifact, target_cflags: Sequence[str]) -> None:
     ffi.set_source(f"_{artifact.name}", f'#include "{artifact.header.name}"')
     with tempfile.TemporaryDirectory() as scratch:
         wrapper = Path(scratch) / f"_{artifact.name}.c"
-        ffi.emit_c_code(str(wrapper))
+        with contextlib.redirect_stdout(io.StringIO()):  # cffi says "generating ..."
+            ffi.emit_c_code(str(wrapper))
         include = f"-I{artifact.directory}"
         toolchain.compile_extension([wrapper, artifact.source], artifact.extension, [*target_cflags, include])
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from bitc.arrays import arrays_as_bytes
 from bitc.artifact import Artifact, check_emit, default_name, write_artifact
 from bitc.codegen import generate
 from bitc.codegen.targets import Target
@@ -67,11 +70,14 @@ def compile(
     generated = generate(graph, name=name or default_name(path), target=chosen, options=_recorded(options))
     texts = dict(generated.files)
     name = generated.manifest["name"]
+    binaries: dict[str, bytes] = {}
     if "ir" in emit:
-        texts[f"{name}.ir"] = print_graph(graph)
+        constants: dict[str, np.ndarray] = {}
+        texts[f"{name}.ir"] = print_graph(graph, constants)
+        binaries[f"{name}.ir.npz"] = arrays_as_bytes(constants)
     folder = Path(out) if out is not None else Path(f"{name}-{chosen.name}")
     started = time.perf_counter()
-    artifact = write_artifact(folder, name, texts, emit=emit, target_cflags=chosen.cflags)
+    artifact = write_artifact(folder, name, texts, emit=emit, target_cflags=chosen.cflags, binaries=binaries)
     trace.seconds.append(("C compiler", time.perf_counter() - started))
     return artifact
 

@@ -10,7 +10,6 @@ leading axis of cases), and ``model.onnx`` unless the model is large or has exte
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -26,6 +25,7 @@ import onnx
 from onnx.external_data_helper import uses_external_data
 
 import bitc
+from bitc.arrays import arrays_as_bytes
 from bitc.compare import Contract, first_difference
 from bitc.errors import CheckFailed, Diagnostic, OptionError
 from bitc.oracle import Arrays, load_model, model_inputs, oracle_for, random_cases, split_cases, stacked, unstacked
@@ -213,14 +213,8 @@ def _sha256(path: Path) -> str:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """An ``.npz`` of ``arrays``. Unlike NumPy's, it takes any name and is byte-identical for the same arrays."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():
-            buffer = io.BytesIO()
-            np.lib.format.write_array(buffer, np.asarray(array), allow_pickle=False)
-            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, buffer.getvalue())
+    """``arrays`` as the file ``path``, byte-identical for the same arrays."""
+    path.write_bytes(arrays_as_bytes(arrays))
 
 
 def load_arrays(path: Path) -> Arrays:

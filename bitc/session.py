@@ -23,6 +23,7 @@ from typing import Any
 import cffi
 import numpy as np
 
+from bitc.cpu import cpu_features
 from bitc.errors import Diagnostic, OptionError
 
 ARENA_ALIGN_BYTES = 64
@@ -58,6 +59,7 @@ class Session:
         self._function: Callable[[Any, Any], int] = getattr(self._lib, f"{name}_run")
         self._io_type = self._ffi.typeof(f"{name}_io *")
         self.metadata: dict[str, Any] = json.loads(self._ffi.string(getattr(self._lib, f"{name}_metadata")()))
+        self._refuse_lesser_cpus()
         self._inputs = tuple(map(_node_arg, self.metadata["inputs"]))
         self._outputs = tuple(map(_node_arg, self.metadata["outputs"]))
         fields: dict[str, Any] = dict(self._io_type.item.fields)
@@ -69,6 +71,15 @@ class Session:
     def __repr__(self) -> str:
         signature = ", ".join(map(str, self._inputs)) + " -> " + ", ".join(map(str, self._outputs))
         return f"Session({self.metadata['name']}, {signature})"
+
+    def _refuse_lesser_cpus(self) -> None:
+        missing = sorted(set(self.metadata.get("features", ())) - cpu_features())
+        if missing:
+            title = f"{self.metadata['name']} was compiled for {self.metadata['target']}, which this CPU cannot run"
+            here = "it lacks " + ", ".join(missing)
+            raise OptionError(
+                Diagnostic("O034", title, here=here, hint="compile for another target; see `bitc targets`")
+            )
 
     def get_inputs(self) -> list[NodeArg]:
         """The inputs in the order of the model."""

@@ -31,7 +31,7 @@ def targets_command() -> None:
     entries = TARGETS.values() if isinstance(TARGETS, dict) else TARGETS
     for target in entries:
         here = "native" if target.name == chosen else "yes" if supported_here(target) else "no"
-        table.add_row(target.name, here, target.description, " ".join(target.features))
+        table.add_row(target.name, here, target.description, " ".join(sorted(target.features)))
     out().print(table)
 
 
@@ -143,4 +143,4 @@ def _cpu() -> str:
     from bitc.codegen.targets import native
 
     target = native()
-    return f"native is {target.name} ({' '.join(target.features) or 'no features needed'})"
+    return f"native is {target.name} ({' '.join(sorted(target.features)) or 'no features needed'})"

@@ -13,7 +13,7 @@ from bitc.codegen.maps import dtype_of
 from bitc.codegen.plan import Call
 from bitc.errors import Diagnostic, UnsupportedError
 from bitc.ir import DType, Op, Value
-from bitc.passes.lower_moves import dense_strides
+from bitc.ir.numeric import dense_strides
 
 MOST_COPY_AXES = 8
 

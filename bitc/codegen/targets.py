@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import platform
-import re
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
-from pathlib import Path
 
+from bitc.cpu import cpu_features
 from bitc.errors import Diagnostic, OptionError
 from bitc.ir.packing import WeightForm
 
@@ -68,7 +65,7 @@ def target(name: str) -> Target:
         known = [*TARGETS, "native"]
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else "targets: " + ", ".join(known)
-        raise OptionError(Diagnostic("O030", f"there is no target {name!r}", hint=hint))
+        raise OptionError(Diagnostic("O035", f"there is no target {name!r}", hint=hint))
     return TARGETS[name]
 
 
@@ -80,12 +77,3 @@ def native() -> Target:
 def supported_here(t: Target) -> bool:
     """Whether this machine executes what ``t`` is compiled to."""
     return t.features <= cpu_features()
-
-
-@cache
-def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
-    """Feature flags of this CPU; none on other systems than Linux or other CPUs than x86."""
-    if platform.machine().lower() not in ("x86_64", "amd64") or not cpuinfo.is_file():
-        return frozenset()
-    found = re.search(r"^flags\s*:\s*(.*)$", cpuinfo.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
-    return frozenset(found.group(1).split()) if found else frozenset()

@@ -157,14 +157,24 @@ class CodeMatMul(OpDecl):
 
 @op("q.weight_conv")
 class WeightConv(OpDecl):
-    """y = ``nn.conv`` of numbers x with codes w (weights-only quantization); float32, the order of summation is the target's"""
+    """y = ``nn.conv`` of numbers x with codes w (weights-only quantization); float32, the order of summation is the target's
+
+    ``exact`` records that taking the weights' scales out of the file's sum, to stand behind it, changed no bit.
+    """
 
     operands = ("x", "w")
-    attrs = {"strides": REQUIRED, "pads": REQUIRED, "dilations": REQUIRED, "group": 1}
+    attrs = {"strides": REQUIRED, "pads": REQUIRED, "dilations": REQUIRED, "group": 1, "exact": True}
 
     @staticmethod
     def infer(
-        x: Type, w: Type, *, strides: Sequence[int], pads: Sequence[int], dilations: Sequence[int], group: int
+        x: Type,
+        w: Type,
+        *,
+        strides: Sequence[int],
+        pads: Sequence[int],
+        dilations: Sequence[int],
+        group: int,
+        exact: bool,
     ) -> TensorType:
         return TensorType(conv_shape(as_tensor(x), as_codes(w), strides, pads, dilations, group), DType.F32)
 
@@ -177,6 +187,7 @@ class WeightConv(OpDecl):
         pads: Sequence[int],
         dilations: Sequence[int],
         group: int,
+        exact: bool,
     ) -> np.ndarray:
         return numeric.convolve(numeric.pad_spatial(x, pads, 0), w.astype(np.float32), strides, dilations, group)
 
@@ -186,16 +197,17 @@ class WeightMatMul(OpDecl):
     """y[..., i, j] = sum over k of x[..., i, k] * w[k, j] of numbers x with codes w of rank 2; as ``q.weight_conv``"""
 
     operands = ("x", "w")
+    attrs = {"exact": True}
 
     @staticmethod
-    def infer(x: Type, w: Type) -> TensorType:
+    def infer(x: Type, w: Type, *, exact: bool) -> TensorType:
         a, b = as_tensor(x), as_codes(w)
         if len(b.shape) != 2 or len(a.shape) < 2 or a.shape[-1] != b.shape[0]:
             raise InferenceError(f"{a} and {b} do not multiply")
         return TensorType((*a.shape[:-1], b.shape[1]), DType.F32)
 
     @staticmethod
-    def evaluate(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    def evaluate(x: np.ndarray, w: np.ndarray, *, exact: bool) -> np.ndarray:
         return np.asarray(x @ w.astype(np.float32))
 
 

@@ -43,7 +43,7 @@ def rounds_exactly(op: Op, sets: ValueSets) -> bool:
     if op.name in ("q.conv", "q.matmul"):
         return bool(op.attrs["exact"])
     if op.name in PRODUCTS:
-        return isinstance(sets.of(op.results[0]), Integers)
+        return bool(op.attrs.get("exact", True)) and isinstance(sets.of(op.results[0]), Integers)
     if op.name in _SUMS:
         values = grid(sets.of(op.operands[0]))
         if values is None or _terms(op) * max(abs(values.lo), abs(values.hi)) >= 1 << 24:

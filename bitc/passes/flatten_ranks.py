@@ -45,7 +45,7 @@ def _rule(op: Op, users: dict[Value, list[Op]], b: Builder) -> Value | None:
     rank = len(op.operands[0].shape) if op.operands else 0
     if op.name in _PRODUCTS and rank != 2 and len(op.operands[1].shape) == 2:
         x, w = op.operands
-        rows = _reshape(x, (prod(x.shape[:-1]), x.shape[-1]), op, b)
+        rows = _rows(x, op, b)
         return _reshape(b.add(op.name, rows, w, loc=op.loc, **op.attrs), op.results[0].shape, op, b)
     if op.name in (*_CONVOLUTIONS, *_POOLS) and rank == 3:
         return _with_height(op, b)
@@ -57,6 +57,15 @@ def _rule(op: Op, users: dict[Value, list[Op]], b: Builder) -> Value | None:
     if op.name in _MOVES and isinstance(op.operands[0].type, CodeType):
         return _move(op, b)
     return None
+
+
+def _rows(x: Value, op: Op, b: Builder) -> Value:
+    """``x`` as rows of its last axis; codes of images hold other axes in their words, so those are moved."""
+    rows = _reshape(x, (prod(x.shape[:-1]), x.shape[-1]), op, b)
+    if not isinstance(x.type, CodeType) or rows.producer is None or rows.producer.name != "nn.reshape":
+        return rows
+    moved = _move(rows.producer, b)
+    return rows if moved is None else moved
 
 
 def _reshape(x: Value, shape: Sequence[int], op: Op, b: Builder) -> Value:

@@ -8,11 +8,12 @@ from typing import ClassVar
 
 from bitc.errors import Diagnostic, UnsupportedError, first_error
 from bitc.ir import CodeType, Graph, Op, Value, drop_dead
+from bitc.ir.numeric import dense_strides
 from bitc.ir.packing import WeightForm
 from bitc.ir.types import BufferType
 from bitc.passes import lower_codes, lower_moves, lower_numbers
 from bitc.passes.base import Pass
-from bitc.passes.lower_moves import as_shape, dense_strides
+from bitc.passes.lower_moves import as_shape
 from bitc.passes.lowering import KernelForms, Lowering, Refused, halo_needs, physical_shape, tensor_type
 from bitc.passes.outputs import keep_output_names, output_names
 

@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 
 from bitc.ir import CodeType, Layout, Op, TensorType, Value
+from bitc.ir.numeric import dense_strides
 from bitc.passes.lowering import NHWC_AXES, Lowering, Refused, physical_shape, tensor_type
 
 
@@ -19,15 +20,6 @@ def memory_axes(type: TensorType | CodeType) -> tuple[int, ...]:
     (0, 2, 3, 1)
     """
     return NHWC_AXES if type.layout is Layout.NHWC else tuple(range(len(type.shape)))
-
-
-def dense_strides(shape: Sequence[int]) -> tuple[int, ...]:
-    """Row-major strides in elements.
-
-    >>> dense_strides((2, 3, 4))
-    (12, 4, 1)
-    """
-    return tuple(accumulate((1, *reversed(shape[1:])), lambda a, b: a * b))[::-1] if shape else ()
 
 
 def arrange(made: Value, order: Sequence[int], type: TensorType | CodeType, like: Op | None, low: Lowering) -> Value:

@@ -10,8 +10,9 @@ import numpy as np
 
 from bitc.ir import Builder, CodeType, DType, Graph, Layout, Op, TensorType, Value
 from bitc.ir.k import NO_HALO
+from bitc.ir.numeric import dense_strides
 from bitc.ir.packing import pack_floats
-from bitc.passes.lower_moves import arrange, as_shape, dense_strides, memory_axes
+from bitc.passes.lower_moves import arrange, as_shape, memory_axes
 from bitc.passes.lowering import NHWC_AXES, Lowering, Refused, canonical, physical_array, physical_shape, tensor_type
 from bitc.passes.padding import code_constant
 

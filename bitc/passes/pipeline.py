@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bitc.arrays import arrays_as_bytes
 from bitc.errors import BitcError, Diagnostic, OptionError
 from bitc.ir import Graph
 from bitc.ir.printer import print_graph
@@ -124,7 +125,7 @@ def write_ir(graph: Graph, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(print_graph(graph, constants), encoding="utf-8")
     if constants:
-        np.savez_compressed(path.with_suffix(".ir.npz"), **constants)  # type: ignore[arg-type]
+        path.with_suffix(".ir.npz").write_bytes(arrays_as_bytes(constants))
 
 
 def _failure(graph: Graph, rest: Sequence[Pass], error: Exception, folder: Path | None) -> PassFailure:

@@ -10,7 +10,7 @@ import numpy as np
 
 from bitc.ir import BIPOLAR, Builder, DType, Graph, Levels, Op, Value, rewrite
 from bitc.passes.base import Pass
-from bitc.passes.value_sets import ValueSets
+from bitc.passes.value_sets import Integers, ValueSets
 
 SAME_MAGNITUDE = 1e-6
 """Relative spread up to which the weights of a channel count as ±a: exporters that fold scales leave them an ulp apart."""
@@ -82,7 +82,8 @@ class RecogniseCodes(Pass):
 class Form:
     """A product in code form; with ``levels`` None only the weights are codes, and ``why_float`` says why not the activations.
 
-    ``exact``: the file's own float32 sum is exact in any order (see architecture, "what exact means").
+    ``exact``: the file's own float32 sum is exact in any order (see architecture, "what exact means"); with codes for weights alone,
+    that the scale taken out of the sum changes no bit.
     """
 
     levels: Levels | None
@@ -110,15 +111,15 @@ def recognise(op: Op, sets: ValueSets) -> Form | Blocked:
     if isinstance(split, Blocked):
         return split
     signs, magnitudes = split
+    same_weights = bool(np.all(np.abs(weights) == np.expand_dims(magnitudes, _other_axes(weights, axis))))
     found = _activation_levels(x, sets)
     if isinstance(found, Blocked):
-        return _weights_only(op, signs, magnitudes, found)
+        return _weights_only(op, signs, magnitudes, same_weights and _scales_out(op, magnitudes, sets), found)
     levels, scale = found
     terms = signs.size // magnitudes.size
     largest = max(abs(levels.lo), abs(levels.hi)) * terms
     if largest >= 1 << 31:
         return Blocked(f"sums of levels {levels} reach {largest}, more than int32 holds")
-    same_weights = bool(np.all(np.abs(weights) == np.expand_dims(magnitudes, _other_axes(weights, axis))))
     same_values = scale == np.float32(scale) and np.isin(sets.values(x) or (), levels.values() * scale).all()
     exact = same_weights and bool(same_values) and _sums_exactly(magnitudes, scale, largest)
     return Form(levels, scale, signs, magnitudes, exact)
@@ -139,12 +140,18 @@ def _activation_levels(x: Value, sets: ValueSets) -> tuple[Levels, float] | Bloc
     return levels_of(values)
 
 
-def _weights_only(op: Op, signs: np.ndarray, magnitudes: np.ndarray, blocked: Blocked) -> Form | Blocked:
+def _scales_out(op: Op, magnitudes: np.ndarray, sets: ValueSets) -> bool:
+    """Whether ``sum(x·a·w) = a·sum(x·w)`` bit for bit: the file's sum is exact, or the scales are powers of two."""
+    mantissas, _ = np.frexp(magnitudes)
+    return isinstance(sets.of(op.results[0]), Integers) or bool(np.isin(mantissas, (0, 0.5)).all())
+
+
+def _weights_only(op: Op, signs: np.ndarray, magnitudes: np.ndarray, exact: bool, blocked: Blocked) -> Form | Blocked:
     """Sign weights pay where the weights are read about once; over many pixels float FMA on expanded weights is faster."""
     pixels = int(np.prod(op.results[0].shape[2:])) if op.name == "nn.conv" else op.operands[0].shape[-2]
     if pixels >= FEW_PIXELS:
         return Blocked(blocked.reason + f"; over {pixels} pixels float weights are faster than bits", blocked.hint)
-    return Form(None, 1.0, signs, magnitudes, False, blocked.reason)
+    return Form(None, 1.0, signs, magnitudes, exact, blocked.reason)
 
 
 def _why_planes(x: Value, levels: Levels) -> tuple[str, str]:
@@ -226,7 +233,8 @@ def _product_of_codes(op: Op, codes: Value | None, form: Form, b: Builder) -> Va
     weights = b.add("q.encode", signs, levels=BIPOLAR, loc=op.loc)
     conv = op.name == "nn.conv"
     if codes is None:
-        product = b.add("q.weight_conv" if conv else "q.weight_matmul", x, weights, loc=op.loc, **op.attrs)
+        name = "q.weight_conv" if conv else "q.weight_matmul"
+        product = b.add(name, x, weights, loc=op.loc, exact=form.exact, **op.attrs)
     else:
         acc = b.add("q.conv" if conv else "q.matmul", codes, weights, loc=op.loc, exact=form.exact, **op.attrs)
         product = b.add("nn.cast", acc, to=DType.F32, loc=op.loc)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -61,7 +62,8 @@ def build(model: str | Path, target_name: str, folder: Path, **options: Any) -> 
     ]
     command += ["-fPIC", "-shared", "-o", str(artifact.library), str(artifact.source), "-lm"]
     subprocess.run(command, check=True)
-    return artifact.session()
+    with mock.patch("bitc.session.cpu_features", return_value=target(target_name).features):
+        return artifact.session()
 
 
 def outputs(session: Session, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:

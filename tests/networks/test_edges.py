@@ -390,3 +390,41 @@ def test_a_window_of_padding_alone_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(UnsupportedError, match="window of padding alone"):
         bitc.compile(net.save(tmp_path / "net.onnx"), target="portable", out=tmp_path / "out")
+
+
+def test_layers_over_other_ranks(tmp_path: Path) -> None:
+    """Dense layers over sequences, heads and channels-last images, a one-dimensional image into a dense layer: all as bits."""
+    net = Net()
+    tokens, heads, last, line = (
+        net.input(name, ("N", *shape))
+        for name, shape in (("t", (7, 16)), ("h", (2, 7, 16)), ("c", (3, 4, 16)), ("l", (5, 9)))
+    )
+    for x in (tokens, heads):
+        hidden = net.node("Add", net.node("MatMul", net.node("Sign", x), signs(16, 24)), numbers(24) / 4)
+        net.output(net.node("MatMul", net.node("Sign", hidden), signs(24, 9)))
+    code = net.node("Sign", net.node("Transpose", last, perm=[0, 3, 1, 2]))
+    net.output(net.node("MatMul", net.node("Transpose", code, perm=[0, 2, 3, 1]), signs(16, 9)))
+    hidden = net.node("Conv", net.node("Sign", line), signs(8, 5, 3), pads=[1, 1])
+    net.output(net.node("MatMul", net.node("Sign", net.node("Flatten", hidden)), signs(72, 3)))
+    feeds = {"t": numbers(2, 7, 16), "h": numbers(2, 2, 7, 16), "c": numbers(2, 3, 4, 16), "l": numbers(2, 5, 9)}
+    session = agrees(net, feeds, "avx2", tmp_path)
+    forms = [layer["form"] for layer in session.metadata["layers"] if "form" in layer]
+    assert len(forms) == 7
+    assert not [form for form in forms if form.startswith("float")]
+
+
+def test_scales_taken_out_of_a_sum_are_exact_only_if_they_change_no_bit(tmp_path: Path) -> None:
+    """Weights ±a under activations of too many levels for bits: the signs are summed first, so an odd ``a`` rounds elsewhere."""
+    net = Net()
+    x = net.input("x", (1, 30))
+    for scale in (0.5, 1.2345678):
+        net.output(net.node("MatMul", x, signs(30, 3) * F(scale)))
+    model = net.save(tmp_path / "scales.onnx")
+    session = build_quickly(model, "portable", tmp_path, values={"x": range(-8, 9)})
+    forms = [layer["form"] for layer in session.metadata["layers"] if "form" in layer]
+    assert forms == ["float32 x 1 bit"] * 2
+    assert [output["contract"]["exact"] for output in session.metadata["outputs"]] == [True, False]
+    feeds = {"x": np.random.default_rng(0).integers(-8, 9, (1, 30)).astype(F)}
+    got, wanted = session.run(None, feeds), truth(model, feeds)
+    assert same(got[0], wanted[0])
+    np.testing.assert_array_max_ulp(got[1], wanted[1], 64)

@@ -12,6 +12,7 @@ import bitc
 from bitc.check import check
 from bitc.compare import Contract, first_difference
 from bitc.golden import record, replay
+from bitc.ir import evaluate, parse_graph
 from tests.networks.building import TARGETS, built, outputs, right_answers
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -101,3 +102,11 @@ def test_a_bound_batch_is_fixed(tmp_path: Path, digits: tuple[np.ndarray, np.nda
     assert np.array_equal(session.run(None, {"x": x})[0], built(model, "native").run(None, {"x": x})[0])
     with pytest.raises(bitc.OptionError, match=r"float32\[3,1,8,8\]"):
         session.run(None, {"x": digits[0][:2]})
+
+
+def test_the_emitted_ir_reads_back_and_runs(tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]) -> None:
+    made = bitc.compile(MODELS / "digits_mlp_w1a1.onnx", target="portable", out=tmp_path / "net", emit=("ir", "so"))
+    with np.load(made.directory / f"{made.name}.ir.npz") as constants:
+        graph = parse_graph((made.directory / f"{made.name}.ir").read_text(), dict(constants))
+    x = digits[0][:1]
+    assert np.array_equal(evaluate(graph, {"x": x})[0], made.session().run(None, {"x": x})[0])
