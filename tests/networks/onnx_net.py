@@ -102,6 +102,11 @@ def build_quickly(model: Path, target_name: str, folder: Path, **options: Any) -
     return artifact.session()
 
 
+def product_forms(session: Session) -> list[str]:
+    """How many bits meet how many, for each layer that multiplies."""
+    return [layer["form"] for layer in session.metadata["layers"] if layer["macs"]]
+
+
 def truth(model: Path, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """All outputs by onnxruntime, unoptimised."""
     oracle = oracle_for(model)
