@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import bitc
+from bitc.artifact import Artifact
 from bitc.codegen.targets import supported_here, target
 from bitc.session import Session
 from bitc.toolchain import find_compiler
@@ -50,19 +51,25 @@ def build(model: str | Path, target_name: str, folder: Path, **options: Any) -> 
     if reason is not None:
         pytest.skip(reason)
     artifact = bitc.compile(model, target=target_name, out=folder / target_name, emit=("c",), **options)
+    return emulated_session(artifact, "-O2")
+
+
+def emulated_session(artifact: Artifact, optimise: str) -> Session:
+    """The C of ``artifact`` built with SIMDe, which runs on any CPU."""
     # SIMDe's intrinsics are plain C: no -m flags, or the compiler's own vector types would be in the way
-    command = [
-        *find_compiler().command,
+    flags = (
         "-std=c99",
-        "-O2",
+        optimise,
         "-w",
         "-Wno-psabi",
         "-ffp-contract=off",
         f"-I{harness.EMULATION}",
-    ]
-    command += ["-fPIC", "-shared", "-o", str(artifact.library), str(artifact.source), "-lm"]
-    subprocess.run(command, check=True)
-    with mock.patch("bitc.session.cpu_features", return_value=target(target_name).features):
+        "-fPIC",
+        "-shared",
+    )
+    files = ("-o", str(artifact.library), str(artifact.source), "-lm")
+    subprocess.run([*find_compiler().command, *flags, *files], check=True)
+    with mock.patch("bitc.session.cpu_features", return_value=frozenset(artifact.manifest["features"])):
         return artifact.session()
 
 

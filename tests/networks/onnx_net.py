@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ from onnx import helper, numpy_helper
 
 import bitc
 from bitc import toolchain
-from bitc.codegen.targets import supported_here, target
+from bitc.codegen.targets import target
 from bitc.oracle import oracle_for
 from bitc.session import Session
+from tests.networks.building import emulated, emulated_session
 from tests.runtime import harness
 
 Dims = Sequence[int | str]
@@ -76,29 +76,14 @@ class Net:
 
 def build_quickly(model: Path, target_name: str, folder: Path, **options: Any) -> Session:
     """As ``building.build``, with the C compiler told to hurry and, where the target runs here, under all warnings as errors."""
-    chosen = target(target_name)
-    native = supported_here(chosen)
-    reason = None if native else harness.why_not(target_name)
+    reason = harness.why_not(target_name) if emulated(target_name) else None
     if reason is not None:
         pytest.skip(reason)
     artifact = bitc.compile(model, target=target_name, out=folder / target_name, emit=("c",), **options)
-    if native:
-        toolchain.compile_shared(
-            artifact.source, artifact.library, chosen.cflags, (*toolchain.STRICT_WARNINGS, "-O1", "-fno-inline")
-        )
-    else:  # SIMDe's intrinsics are plain C, not clean under our warnings
-        flags = (
-            "-std=c99",
-            "-O1",
-            "-w",
-            "-Wno-psabi",
-            "-ffp-contract=off",
-            "-fPIC",
-            "-shared",
-            f"-I{harness.EMULATION}",
-        )
-        files = ("-o", str(artifact.library), str(artifact.source), "-lm")
-        subprocess.run([*toolchain.find_compiler().command, *flags, *files], check=True)
+    if emulated(target_name):
+        return emulated_session(artifact, "-O1")
+    flags = (*toolchain.STRICT_WARNINGS, "-O1", "-fno-inline")
+    toolchain.compile_shared(artifact.source, artifact.library, target(target_name).cflags, flags)
     return artifact.session()
 
 
