@@ -149,13 +149,6 @@ def _first_errors(stderr: str) -> str:
     return "\n         ".join(shown)
 
 
-def accepts_flags(flags: Sequence[str], compiler: Compiler | None = None) -> bool:
-    """Whether the compiler knows ``flags`` (say, of a target newer than the compiler). Raises :class:`ToolchainError` if there is none."""
-    compiler = compiler if compiler is not None else find_compiler()
-    command = [*compiler.command, "-Werror", *flags, "-x", "c", "-fsyntax-only", "-"]
-    return subprocess.run(command, input="", capture_output=True, text=True, check=False).returncode == 0
-
-
 def section_sizes(library: Path) -> SectionSizes | None:
     """Section sizes of an ELF library through pyelftools; None where it is not installed (it comes with ``bitc[elf]``)."""
     try:

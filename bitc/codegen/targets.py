@@ -24,8 +24,6 @@ class Target:
     float_block: int
     cflags: tuple[str, ...] = ()
     features: frozenset[str] = frozenset()
-    popcount: str = "bit tricks"
-    """How bits are counted, for reports."""
 
 
 PORTABLE = Target("portable", "C99, any CPU", "portable", WeightForm(8), 8)
@@ -37,7 +35,6 @@ AVX2 = Target(
     8,
     ("-mavx2", "-mfma", "-mpopcnt"),
     frozenset({"avx2", "fma", "popcnt"}),
-    "four-bit table look-up (vpshufb)",
 )
 AVX512 = Target(
     "avx512",
@@ -47,7 +44,6 @@ AVX512 = Target(
     16,
     ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vpopcntdq", "-mfma", "-mpopcnt"),
     frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vpopcntdq", "fma", "popcnt"}),
-    "vpopcntq",
 )
 TARGETS: dict[str, Target] = {t.name: t for t in (PORTABLE, AVX2, AVX512)}
 """All targets by name, the plainest first; ``native`` names the last of them that runs here."""

@@ -6,13 +6,13 @@ that made it, so a rule looks upwards freely; users are computed on demand (:met
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from bitc.ir.ops import REQUIRED, InferenceError, OpDecl, lookup
-from bitc.ir.types import DType, TensorType, Type
+from bitc.ir.types import TensorType, Type
 
 
 class Value:
@@ -279,8 +279,3 @@ def drop_dead(graph: Graph) -> Graph:
             kept.append(op)
             live.update(op.operands)
     return Graph(graph.name, graph.inputs, kept[::-1], graph.outputs, graph.attrs)
-
-
-def constant_like(builder: Builder, array: np.ndarray | Iterable[float] | float, dtype: DType = DType.F32) -> Value:
-    """A small constant of ``dtype`` from anything NumPy takes."""
-    return builder.constant(np.asarray(array, dtype=dtype.numpy))

@@ -50,8 +50,3 @@ def test_a_failure_names_the_command_and_the_first_error(tmp_path: Path, compile
     assert "-ffp-contract=off" in text
     assert "-DX=1" in text
     assert "missing_name" in text
-
-
-def test_flags_of_newer_compilers_are_detected(compiler: Compiler) -> None:
-    assert toolchain.accepts_flags(["-O2"])
-    assert not toolchain.accepts_flags(["-mno-such-instruction-set"])
