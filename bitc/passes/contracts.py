@@ -10,8 +10,9 @@ import numpy as np
 from bitc.ir import Graph, Op, Value
 from bitc.passes.base import Pass
 from bitc.passes.exactness import PRODUCTS, exactness, rounds_exactly
+from bitc.passes.facts import bounds
 from bitc.passes.outputs import output_names
-from bitc.passes.value_sets import ValueSets, bounds
+from bitc.passes.value_sets import ValueSets
 
 _LIBM_ULPS = 16.0
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from math import prod
 
 from bitc.ir import Graph, Op, Value
-from bitc.passes.value_sets import Integers, ValueSets, grid
+from bitc.passes.facts import Integers, grid
+from bitc.passes.value_sets import ValueSets
 
 PRODUCTS = ("nn.conv", "nn.matmul", "q.conv", "q.matmul", "q.weight_conv", "q.weight_matmul")
 _ROUNDED = {"nn.exp", "nn.log", "nn.tanh", "nn.sigmoid", "nn.erf", "nn.pow", "nn.softmax"}

@@ -10,7 +10,8 @@ import numpy as np
 
 from bitc.ir import BIPOLAR, Builder, DType, Graph, Levels, Op, Value, rewrite
 from bitc.passes.base import Pass
-from bitc.passes.value_sets import Integers, ValueSets
+from bitc.passes.facts import Integers
+from bitc.passes.value_sets import ValueSets
 
 SAME_MAGNITUDE = 1e-6
 """Relative spread up to which the weights of a channel count as ±a: exporters that fold scales leave them an ulp apart."""

@@ -10,7 +10,8 @@ import numpy as np
 from bitc.ir import Builder, CodeType, DType, Graph, Levels, Op, TensorType, Value, rewrite
 from bitc.passes.base import Pass
 from bitc.passes.cones import clone_cone, evaluate_cone, monotone_root, pools_between
-from bitc.passes.value_sets import Integers, ValueSets
+from bitc.passes.facts import Integers
+from bitc.passes.value_sets import ValueSets
 
 _POOL_ATTRS = ("kernel", "strides", "pads", "dilations", "ceil")
 _MOVES = ("nn.reshape", "nn.transpose", "nn.pad", "nn.slice", "nn.gather", "nn.expand", "nn.concat")

@@ -9,7 +9,8 @@ from passes.harness import leaves, one_of, parse, plain_text, same_meaning, tran
 from bitc.errors import OptionError
 from bitc.ir import evaluate
 from bitc.passes.assume import DropAssumptions, SignOfZero, assume_values
-from bitc.passes.value_sets import Finite, ValueSets
+from bitc.passes.facts import Finite
+from bitc.passes.value_sets import ValueSets
 
 TWO_INPUTS = """
     graph @g(%x: f32[1,2], %y: f32[1,2]) -> (%z, %x) {

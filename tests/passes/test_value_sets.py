@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from passes.harness import any_input, one_of
 
 from bitc.ir import BIPOLAR, TERNARY, Builder, DType, Graph, Levels, TensorType, Value, evaluate
-from bitc.passes.value_sets import Fact, Finite, Integers, Range, ValueSets
+from bitc.passes.facts import Fact, Finite, Integers, Range
+from bitc.passes.value_sets import ValueSets
 
 F32 = np.float32
 
