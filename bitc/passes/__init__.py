@@ -8,6 +8,7 @@ from bitc.passes.dense import DenseToConv
 from bitc.passes.flatten_ranks import FlattenRanks
 from bitc.passes.fuse_maps import FuseMaps
 from bitc.passes.fuse_rows import FuseRows
+from bitc.passes.integers import StoreIntegers
 from bitc.passes.layout import Layouts
 from bitc.passes.lower import Lower
 from bitc.passes.padding import ExactPadding
@@ -20,7 +21,7 @@ from bitc.passes.views import SinkViews
 __all__ = ["KNOWN_PASSES", "Pass", "to_codes", "to_kernels"]
 
 
-def to_codes(sign_zero: str = "exact") -> tuple[Pass, ...]:
+def to_codes(sign_zero: str = "exact", storage: str = "u8") -> tuple[Pass, ...]:
     """The passes from the imported ``nn`` graph to a ``q`` graph in which every product that can be is one of codes."""
     return (
         Canonicalise(),
@@ -33,6 +34,7 @@ def to_codes(sign_zero: str = "exact") -> tuple[Pass, ...]:
         SinkViews(),
         Canonicalise(),
         RecogniseCodes(),
+        StoreIntegers(storage),
         StateContracts(),
         Thresholds(),
         AbsorbPads(),
@@ -58,6 +60,7 @@ KNOWN_PASSES: dict[str, type[Pass]] = {
         AbsorbPads,
         DenseToConv,
         RecogniseCodes,
+        StoreIntegers,
         StateContracts,
         Thresholds,
         FlattenRanks,

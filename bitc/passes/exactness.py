@@ -9,7 +9,8 @@ from bitc.ir import Graph, Op, Value
 from bitc.passes.facts import Integers, grid
 from bitc.passes.value_sets import ValueSets
 
-PRODUCTS = ("nn.conv", "nn.matmul", "q.conv", "q.matmul", "q.weight_conv", "q.weight_matmul")
+_OF_CODES = ("q.conv", "q.matmul", "q.int_conv", "q.int_matmul")
+PRODUCTS = ("nn.conv", "nn.matmul", *_OF_CODES, "q.weight_conv", "q.weight_matmul")
 _ROUNDED = {"nn.exp", "nn.log", "nn.tanh", "nn.sigmoid", "nn.erf", "nn.pow", "nn.softmax"}
 _SUMS = {"nn.avg_pool", "nn.reduce_mean", "nn.reduce_sum"}
 
@@ -41,7 +42,7 @@ def exactness(graph: Graph) -> Exactness:
 
 def rounds_exactly(op: Op, sets: ValueSets) -> bool:
     """Whether ``op`` gives the oracle's bits from the oracle's operands: no sum of it rounds, or each element is rounded once."""
-    if op.name in ("q.conv", "q.matmul"):
+    if op.name in _OF_CODES:
         return bool(op.attrs["exact"])
     if op.name in PRODUCTS:
         return bool(op.attrs.get("exact", True)) and isinstance(sets.of(op.results[0]), Integers)

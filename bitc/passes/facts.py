@@ -114,7 +114,7 @@ def product_fact(op: Op, x: Fact, w: Fact) -> Fact:
     taps = int(np.prod(weights.shape[1:])) if is_conv else op.operands[0].shape[-1]
     corners = [a.lo * b.lo, a.lo * b.hi, a.hi * b.lo, a.hi * b.hi]
     padded = is_conv and any(op.attrs["pads"])
-    pad_level = int(op.attrs.get("pad_level", 0)) if padded else 0
+    pad_level = int(op.attrs.get("pad_level", op.attrs.get("pad_value", 0))) if padded else 0
     if padded:
         corners += [0, pad_level * b.lo, pad_level * b.hi]
     lo, hi = taps * min(corners), taps * max(corners)
@@ -122,9 +122,17 @@ def product_fact(op: Op, x: Fact, w: Fact) -> Fact:
     of_floats = isinstance(op.results[0].type, TensorType) and op.results[0].type.dtype.is_float
     if max(abs(lo), abs(hi)) >= (EXACT if of_floats else INT32) or (of_floats and not normal):
         return None
+    if len(op.operands) > 2:
+        return _from_base(op, lo, hi)
     step = _sum_step(a, b) if not padded else _padded_step(op, a, b, pad_level)
     start = lo + (taps * a.lo * b.lo - lo) % step
     return Integers(start, hi - (hi - start) % step, step, a.scale * b.scale)
+
+
+def _from_base(op: Op, lo: int, hi: int) -> Fact:
+    """Sums that begin with a constant of each channel."""
+    base = op.operands[2].constant
+    return Integers(lo + int(base.min()), hi + int(base.max())) if base is not None else None
 
 
 def _sum_step(a: Integers, b: Integers) -> int:

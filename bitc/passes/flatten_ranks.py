@@ -14,7 +14,7 @@ from bitc.ir import k_move as _  # noqa: F401  (declares k.levels)
 from bitc.passes.base import Pass
 from bitc.passes.lower_moves import same_pixels
 
-_CONVOLUTIONS = ("nn.conv", "q.conv", "q.weight_conv")
+_CONVOLUTIONS = ("nn.conv", "q.conv", "q.weight_conv", "q.int_conv")
 _POOLS = ("nn.max_pool", "nn.avg_pool", "q.max_pool")
 _PRODUCTS = ("nn.matmul", "q.matmul", "q.weight_matmul")
 _MOVES = ("nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.expand", "nn.pad", "nn.concat")
@@ -85,7 +85,7 @@ def _with_height(op: Op, b: Builder) -> Value:
             attrs[key] = (1, *attrs[key])
     attrs["pads"] = (0, attrs["pads"][0], 0, attrs["pads"][1])
     if op.name in _CONVOLUTIONS:
-        rest = [_tall_weights(rest[0], op, b)]
+        rest[0] = _tall_weights(rest[0], op, b)
     made = b.add(op.name, _reshape(x, (n, c, 1, length), op, b), *rest, loc=op.loc, **attrs)
     return _reshape(made, op.results[0].shape, op, b)
 

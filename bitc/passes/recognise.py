@@ -2,48 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from bitc.ir import BIPOLAR, Builder, DType, Graph, Levels, Op, Value, rewrite
+from bitc.ir import BIPOLAR, Builder, DType, Graph, Levels, Op, TensorType, Value, rewrite
 from bitc.passes.base import Pass
-from bitc.passes.facts import Integers
+from bitc.passes.coding import Blocked, Coding, WeightCoding, coding_of, weight_coding
+from bitc.passes.facts import INT32, Integers
 from bitc.passes.value_sets import ValueSets
 
-SAME_MAGNITUDE = 1e-6
-"""Relative spread up to which the weights of a channel count as ±a: exporters that fold scales leave them an ulp apart."""
-
-NEARLY = 1e-6
 MAX_PLANES = 3
 FEW_PIXELS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Blocked:
-    """Why a product stays in float: ``reason`` in one line, ``hint`` what would change it."""
-
-    reason: str
-    hint: str = ""
-
-
 @dataclass(frozen=True)
 class RecogniseCodes(Pass):
-    """With x = s·X (X of levels) and w[m] = a[m]·W[m] (W of ±1):
+    """With x = s·X + p (X of levels) and w[m] = a[m]·W[m] + b[m] (W of integer codes):
 
-        conv(x, w)[m]  =  s·a[m] · conv(X, W)[m]
+        conv(x, w)[m]  =  s·a[m] · conv(X, W)[m]  +  s·b[m] · conv(X, 1)  +  conv(p, w)[m]
 
-    and the right-hand sum is over integers, exact in int32. Before and after::
+    The sums of codes are over integers, exact in int32; the last term is a constant, the offsets p and b are mostly 0. Before and
+    after::
 
-        %y = nn.conv %x, %w      -->   %X = q.encode %x;  %W = q.encode sign(%w)
+        %y = nn.conv %x, %w      -->   %X = q.encode %x;  %W = q.encode codes(%w)
                                        %acc = q.conv %X, %W
                                        %y = nn.mul (nn.cast %acc), s·a
 
-    Side condition: x is proved to be a finite set of at most four evenly spaced values, and |w| is one value in each output
-    channel. If only w is so, the product becomes ``q.weight_conv`` (weights-only). What does not fit stays ``nn``, and the graph's
-    attribute ``why_not_one_bit`` says why: (ONNX node, reason, hint) for each product that does not run as one bit by one.
+    Side condition: x is proved to be a set of evenly spaced values, and the weights of each output channel are small integers times
+    a scale, or two values. If only w is ±a, the product may become ``q.weight_conv`` (weights-only). Products of int32 tensors are
+    sums of codes as they stand. What does not fit stays ``nn``, and the graph's attribute ``why_not_one_bit`` says why: (ONNX node,
+    reason, hint) for each product that does not run as one bit by one.
     """
 
     name: ClassVar[str] = "recognise-codes"
@@ -51,13 +41,14 @@ class RecogniseCodes(Pass):
     def run(self, graph: Graph) -> Graph:
         sets = ValueSets()
         why: list[tuple[str, str, str]] = []
-        known: dict[tuple[Value, Levels, float], Value] = {}
+        known: dict[tuple[Value, Levels, float, float], Value] = {}
 
-        def encode(x: Value, levels: Levels, scale: float, b: Builder, loc: str) -> Value:
+        def encode(x: Value, coding: Coding, b: Builder, loc: str) -> Value:
             """The codes of ``x``, made once for all the products that read them."""
-            if (x, levels, scale) not in known:
-                known[x, levels, scale] = b.add("q.encode", x, levels=levels, scale=scale, loc=loc, origin=x.origin)
-            return known[x, levels, scale]
+            key = (x, coding.levels, coding.scale, coding.offset)
+            if key not in known:
+                known[key] = _encoded(x, coding, b, loc)
+            return known[key]
 
         def rule(op: Op, b: Builder) -> Value | None:
             if op.name not in ("nn.conv", "nn.matmul"):
@@ -66,13 +57,13 @@ class RecogniseCodes(Pass):
             if isinstance(found, Blocked):
                 why.append((op.loc, found.reason, found.hint))
                 return None
-            if found.levels is None:
+            if found.coding is None:
                 why.append((op.loc, found.why_float, "the weights alone run as bits"))
-                return _product_of_codes(op, None, found, b)
-            if found.levels.planes > 1:
-                why.append((op.loc, *_why_planes(op.operands[0], found.levels)))
-            codes = encode(op.operands[0], found.levels, found.x_scale, b, op.loc)
-            return _product_of_codes(op, codes, found, b)
+                return _product_with_codes(op, found.weights, found.exact, b)
+            reason = _why_not_one_bit(op.operands[0], found.coding.levels, found.weights.levels)
+            if reason is not None:
+                why.append((op.loc, *reason))
+            return _product_of_codes(op, encode(op.operands[0], found.coding, b, op.loc), found, b)
 
         after = rewrite(graph, rule)
         after.attrs["why_not_one_bit"] = tuple(why)
@@ -81,16 +72,14 @@ class RecogniseCodes(Pass):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A product in code form; with ``levels`` None only the weights are codes, and ``why_float`` says why not the activations.
+    """A product in code form; with ``coding`` None only the weights are codes, and ``why_float`` says why not the activations.
 
     ``exact``: the file's own float32 sum is exact in any order (see architecture, "what exact means"); with codes for weights alone,
     that the scale taken out of the sum changes no bit.
     """
 
-    levels: Levels | None
-    x_scale: float
-    signs: np.ndarray
-    magnitudes: np.ndarray
+    coding: Coding | None
+    weights: WeightCoding
     exact: bool
     why_float: str = ""
 
@@ -98,128 +87,69 @@ class Form:
 def recognise(op: Op, sets: ValueSets) -> Form | Blocked:
     """The code form of an ``nn.conv`` or ``nn.matmul``, or why there is none."""
     x, w = op.operands
-    weights = w.constant
-    if weights is None:
-        return Blocked(
-            "both operands are computed at run time", "products of two activations are not compiled to codes yet"
-        )
-    if weights.dtype != np.float32:
-        return Blocked(f"the weights are {weights.dtype}, not float32")
-    if op.name == "nn.matmul" and weights.ndim != 2:
+    if w.constant is None:
+        hint = "products of two activations are not compiled to codes yet"
+        return Blocked("both operands are computed at run time", hint)
+    if w.constant.dtype not in (np.float32, np.int32):
+        return Blocked(f"the weights are {w.constant.dtype}, not float32")
+    if op.name == "nn.matmul" and w.constant.ndim != 2:
         return Blocked("the weights are a stack of matrices")
-    axis = 0 if op.name == "nn.conv" else 1
-    split = sign_and_magnitude(weights, axis)
-    if isinstance(split, Blocked):
-        return split
-    signs, magnitudes = split
-    same_weights = bool(np.all(np.abs(weights) == np.expand_dims(magnitudes, _other_axes(weights, axis))))
-    found = _activation_levels(x, sets)
-    if isinstance(found, Blocked):
-        return _weights_only(op, signs, magnitudes, same_weights and _scales_out(op, magnitudes, sets), found)
-    levels, scale = found
-    terms = signs.size // magnitudes.size
-    largest = max(abs(levels.lo), abs(levels.hi)) * terms
-    if largest >= 1 << 31:
+    weights = weight_coding(w.constant, 0 if op.name == "nn.conv" else 1)
+    if isinstance(weights, Blocked):
+        return weights
+    coding = coding_of(sets.of(x))
+    if isinstance(coding, Blocked):
+        return _weights_only(op, weights, sets, coding)
+    levels, terms = coding.levels, _largest_sum_of_weights(op, weights)
+    largest = terms * max(abs(levels.lo), abs(levels.hi))
+    if max(largest, terms * (levels.hi - levels.lo)) >= INT32:  # levels may be stored counted from the lowest
         return Blocked(f"sums of levels {levels} reach {largest}, more than int32 holds")
-    same_values = scale == np.float32(scale) and np.isin(sets.values(x) or (), levels.values() * scale).all()
-    exact = same_weights and bool(same_values) and _sums_exactly(magnitudes, scale, largest)
-    return Form(levels, scale, signs, magnitudes, exact)
+    if w.constant.dtype == np.int32:
+        whole = not weights.offsets.any() and np.array_equal(weights.scales, np.rint(weights.scales))
+        return Form(coding, weights, True) if whole else Blocked("the integer weights have more than 8 bits")
+    exact = coding.same and weights.same and _sums_exactly(weights.scales, coding.scale, largest)
+    return Form(coding, weights, exact)
 
 
-def _other_axes(weights: np.ndarray, axis: int) -> tuple[int, ...]:
-    return tuple(i for i in range(weights.ndim) if i != axis)
+def _largest_sum_of_weights(op: Op, weights: WeightCoding) -> int:
+    """The largest sum of |codes| of any output channel."""
+    axes = tuple(range(1, weights.codes.ndim)) if op.name == "nn.conv" else (0,)
+    return int(np.abs(weights.codes.astype(np.int64)).sum(axis=axes).max())
 
 
-def _activation_levels(x: Value, sets: ValueSets) -> tuple[Levels, float] | Blocked:
-    values = sets.values(x)
-    if values is None:
-        return Blocked(
-            "the activation is not proved to take few values", "quantize it, or promise its values (--values)"
-        )
-    if len(values) > MAX_PLANES + 1:
-        return Blocked(f"the activation takes {len(values)} values; bit planes serve up to {MAX_PLANES + 1}")
-    return levels_of(values)
+def _weights_only(op: Op, weights: WeightCoding, sets: ValueSets, blocked: Blocked) -> Form | Blocked:
+    """Sign weights pay where the weights are read about once; over many pixels float FMA on expanded weights is faster."""
+    if op.operands[1].constant is None or weights.levels != BIPOLAR or weights.offsets.any():
+        return blocked
+    pixels = int(np.prod(op.results[0].shape[2:])) if op.name == "nn.conv" else op.operands[0].shape[-2]
+    if pixels >= FEW_PIXELS or op.operands[1].constant.dtype != np.float32:
+        return Blocked(blocked.reason + f"; over {pixels} pixels float weights are faster than bits", blocked.hint)
+    return Form(None, weights, weights.same and _scales_out(op, weights.scales, sets), blocked.reason)
 
 
-def _scales_out(op: Op, magnitudes: np.ndarray, sets: ValueSets) -> bool:
+def _scales_out(op: Op, scales: np.ndarray, sets: ValueSets) -> bool:
     """Whether ``sum(x·a·w) = a·sum(x·w)`` bit for bit: the file's sum is exact, or the scales are powers of two."""
-    mantissas, _ = np.frexp(magnitudes)
+    mantissas, _ = np.frexp(scales)
     return isinstance(sets.of(op.results[0]), Integers) or bool(np.isin(mantissas, (0, 0.5)).all())
 
 
-def _weights_only(op: Op, signs: np.ndarray, magnitudes: np.ndarray, exact: bool, blocked: Blocked) -> Form | Blocked:
-    """Sign weights pay where the weights are read about once; over many pixels float FMA on expanded weights is faster."""
-    pixels = int(np.prod(op.results[0].shape[2:])) if op.name == "nn.conv" else op.operands[0].shape[-2]
-    if pixels >= FEW_PIXELS:
-        return Blocked(blocked.reason + f"; over {pixels} pixels float weights are faster than bits", blocked.hint)
-    return Form(None, 1.0, signs, magnitudes, exact, blocked.reason)
+def _why_not_one_bit(x: Value, levels: Levels, weights: Levels) -> tuple[str, str] | None:
+    """Why a product of codes is not one bit by one, and what would change it."""
+    reasons, hint = [], ""
+    if levels.count > 2:
+        maker = x.producer
+        reasons.append(f"the activation takes {levels.count} values")
+        if maker is not None and maker.name == "nn.sign":
+            reasons[-1] += ": Sign(0) is 0 in ONNX"
+            hint = "declare it with --sign-zero plus, or export x >= 0 ? 1 : -1"
+    if weights.count > 2:
+        reasons.append(f"the weights take {weights.count} values")
+    return (" and ".join(reasons), hint) if reasons else None
 
 
-def _why_planes(x: Value, levels: Levels) -> tuple[str, str]:
-    """Why a product takes several planes, and what would change it."""
-    reason = f"the activation takes {levels.count} values, so each is {levels.planes} bits"
-    maker = x.producer
-    if maker is not None and maker.name == "nn.sign":
-        return reason + ": Sign(0) is 0 in ONNX", "declare it with --sign-zero plus, or export x >= 0 ? 1 : -1"
-    return reason, ""
-
-
-def sign_and_magnitude(weights: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray] | Blocked:
-    """``weights`` as ±1 times a magnitude for each index of ``axis``.
-
-    >>> sign_and_magnitude(np.array([[0.5, -0.5], [2.0, 2.0]], np.float32), 0)[1]
-    array([0.5, 2. ], dtype=float32)
-    """
-    rest = _other_axes(weights, axis)
-    size = np.abs(weights)
-    low, high = size.min(axis=rest), size.max(axis=rest)
-    if not np.isfinite(size).all():
-        return Blocked("a weight is not finite")
-    if not np.all(high - low <= SAME_MAGNITUDE * high):
-        worst = int(np.argmax(high - low))
-        distinct = np.unique(np.take(weights, worst, axis)).size
-        return Blocked(
-            f"output channel {worst} has {distinct} different weights, not ±a", "binarize the weights per channel"
-        )
-    magnitudes = np.median(size, axis=rest).astype(np.float32)
-    return np.where(weights < 0, -1, 1).astype(np.int8), magnitudes
-
-
-def levels_of(values: Sequence[float]) -> tuple[Levels, float] | Blocked:
-    """Ascending ``values`` on an even grid as integer levels and a scale; the grid may have levels that no value takes.
-
-    >>> [str(x) for x in levels_of((-0.5, 0.5))], [str(x) for x in levels_of((0.0, 1.0, 2.0, 3.0))]
-    (['{-1,1}', '0.5'], ['{0,1,2,3}', '1.0'])
-    >>> [str(x) for x in levels_of((0.0, 0.25, 0.75))]
-    ['{0,1,2,3}', '0.25']
-    """
-    v = np.asarray(values, dtype=np.float64)
-    if v.size < 2:
-        return Blocked("the activation is a constant")
-    reason = f"the {v.size} activation values are not evenly spaced"
-    for count in range(v.size, max(v.size, MAX_PLANES + 1) + 1):
-        gap = (v[-1] - v[0]) / (count - 1)
-        index = np.rint((v - v[0]) / gap).astype(np.int64)
-        if np.unique(index).size < v.size or np.abs(v - v[0] - index * gap).max() > NEARLY * np.abs(v).max():
-            continue
-        for step in (1, 2):
-            lo = v[0] * step / gap
-            if abs(lo - round(lo)) <= NEARLY * max(1.0, abs(lo)):
-                levels = Levels(round(lo), step, count)
-                return levels, _scale(v, levels.values()[index])
-        reason = f"the activation values {v[:4].tolist()} are no multiples of their spacing"
-    return Blocked(reason)
-
-
-def _scale(values: np.ndarray, levels: np.ndarray) -> float:
-    """The scale as the value at level 1 has it, else from the largest level."""
-    at = int(np.argmax(levels == 1)) if (levels == 1).any() else int(np.argmax(np.abs(levels)))
-    return float(values[at] / levels[at])
-
-
-def _sums_exactly(magnitudes: np.ndarray, x_scale: float, largest_sum: int) -> bool:
-    """Whether float32 holds every ``k · scale · magnitude``, |k| <= largest_sum: then the oracle's own sum has no rounding."""
-    product = magnitudes[magnitudes > 0].astype(np.float64) * x_scale
+def _sums_exactly(scales: np.ndarray, x_scale: float, largest_sum: int) -> bool:
+    """Whether float32 holds every ``k · x_scale · scale``, |k| <= largest_sum: then the oracle's own sum has no rounding."""
+    product = np.abs(scales[scales != 0]) * x_scale
     mantissa, _ = np.frexp(product)
     whole = map(int, mantissa * 2**53)
     largest_odd = max((w // (w & -w) for w in whole), default=1)
@@ -227,20 +157,79 @@ def _sums_exactly(magnitudes: np.ndarray, x_scale: float, largest_sum: int) -> b
     return largest_odd * largest_sum <= 1 << 24 and bool(normal)
 
 
-def _product_of_codes(op: Op, codes: Value | None, form: Form, b: Builder) -> Value:
-    """The product of ``codes`` (of the numbers themselves if None) with the signs of the weights, scaled."""
-    x, w = op.operands
-    signs = b.constant(form.signs.astype(np.float32), name=f"{w.name}.signs", loc=op.loc)
-    weights = b.add("q.encode", signs, levels=BIPOLAR, loc=op.loc)
-    conv = op.name == "nn.conv"
-    if codes is None:
-        name = "q.weight_conv" if conv else "q.weight_matmul"
-        product = b.add(name, x, weights, loc=op.loc, exact=form.exact, **op.attrs)
+def _encoded(x: Value, coding: Coding, b: Builder, loc: str) -> Value:
+    if coding.offset and isinstance(x.type, TensorType):
+        x = b.add("nn.sub", x, b.constant(np.asarray(coding.offset, x.type.dtype.numpy)), loc=loc)
+    return b.add("q.encode", x, levels=coding.levels, scale=coding.scale, loc=loc, origin=x.origin)
+
+
+def _weight_codes(op: Op, codes: np.ndarray, levels: Levels, b: Builder) -> Value:
+    numbers = b.constant(codes.astype(np.float32), name=f"{op.operands[1].name}.codes", loc=op.loc)
+    return b.add("q.encode", numbers, levels=levels, loc=op.loc)
+
+
+def _product_with_codes(op: Op, weights: WeightCoding, exact: bool, b: Builder) -> Value:
+    """The product of the numbers themselves with the signs of the weights, scaled."""
+    codes = _weight_codes(op, weights.codes, weights.levels, b)
+    name = "q.weight_conv" if op.name == "nn.conv" else "q.weight_matmul"
+    return _scaled(op, b.add(name, op.operands[0], codes, loc=op.loc, exact=exact, **op.attrs), weights.scales, b)
+
+
+def _product_of_codes(op: Op, codes: Value, form: Form, b: Builder) -> Value:
+    assert form.coding is not None
+    weights, coding = form.weights, form.coding
+    name = "q.conv" if op.name == "nn.conv" else "q.matmul"
+    acc = b.add(
+        name, codes, _weight_codes(op, weights.codes, weights.levels, b), loc=op.loc, exact=form.exact, **op.attrs
+    )
+    constant = _of_offset(op, coding.offset, b) if coding.offset else None
+    of_integers = op.operands[0].type.dtype is DType.I32  # type: ignore[union-attr]
+    sums = acc if of_integers else b.add("nn.cast", acc, to=DType.F32, loc=op.loc)
+    product = _scaled(op, sums, weights.scales * coding.scale, b)
+    if weights.offsets.any():
+        product = b.add("nn.add", product, _sum_of_codes(op, codes, form, b), loc=op.loc)
+    return product if constant is None else b.add("nn.add", product, constant, loc=op.loc)
+
+
+def _sum_of_codes(op: Op, codes: Value, form: Form, b: Builder) -> Value:
+    """``s·b[m] · conv(X, 1)``: one output channel a group, repeated for the channels of the group."""
+    assert form.coding is not None
+    offsets = form.weights.offsets * form.coding.scale
+    if op.name == "nn.conv":
+        group = op.attrs["group"]
+        ones = np.ones((group, *op.operands[1].shape[1:]), np.int32)
     else:
-        acc = b.add("q.conv" if conv else "q.matmul", codes, weights, loc=op.loc, exact=form.exact, **op.attrs)
-        product = b.add("nn.cast", acc, to=DType.F32, loc=op.loc)
-    scale = (form.magnitudes.astype(np.float64) * form.x_scale).astype(np.float32)
-    if np.all(scale == 1):
+        group, ones = 1, np.ones((op.operands[1].shape[0], 1), np.int32)
+    name = "q.conv" if op.name == "nn.conv" else "q.matmul"
+    acc = b.add(name, codes, _weight_codes(op, ones, BIPOLAR, b), loc=op.loc, exact=False, **op.attrs)
+    total = b.add("nn.cast", acc, to=DType.F32, loc=op.loc)
+    if group > 1:
+        channels = np.repeat(np.arange(group), offsets.size // group)
+        total = b.add("nn.gather", total, axis=1, indices=channels, loc=op.loc)
+    return b.add("nn.mul", total, _by_channel(op, offsets, total, b), loc=op.loc)
+
+
+def _of_offset(op: Op, offset: float, b: Builder) -> Value:
+    """``conv(p, w)``: a constant; with zero padding it differs at the border."""
+    x, w = op.operands
+    weights = w.constant
+    assert weights is not None
+    filled = np.full((1, *x.shape[1:]) if op.name == "nn.conv" else (1, x.shape[-1]), offset, np.float64)
+    image = np.asarray(op.decl.evaluate(filled, weights.astype(np.float64), **op.attrs))
+    if op.name == "nn.conv" and not any(op.attrs["pads"]):
+        image = image[(slice(None), slice(None), *[slice(0, 1)] * (image.ndim - 2))]
+    assert isinstance(op.results[0].type, TensorType)
+    dtype = op.results[0].type.dtype.numpy
+    return b.constant((image if op.name == "nn.conv" else image[0]).astype(dtype), loc=op.loc)
+
+
+def _scaled(op: Op, product: Value, scales: np.ndarray, b: Builder) -> Value:
+    if np.all(scales == 1):
         return product
-    shape = (1, -1) + (1,) * (len(product.shape) - 2) if conv else (-1,)
-    return b.add("nn.mul", product, b.constant(scale.reshape(shape), loc=op.loc), loc=op.loc)
+    return b.add("nn.mul", product, _by_channel(op, scales, product, b), loc=op.loc)
+
+
+def _by_channel(op: Op, numbers: np.ndarray, like: Value, b: Builder) -> Value:
+    assert isinstance(like.type, TensorType)
+    shape = (1, -1) + (1,) * (len(op.results[0].shape) - 2) if op.name == "nn.conv" else (-1,)
+    return b.constant(numbers.astype(like.type.dtype.numpy).reshape(shape), loc=op.loc)

@@ -13,8 +13,9 @@ from passes.harness import Inputs, leaves, one_of, op_names, same_meaning, trans
 from bitc.ir import BIPOLAR, Builder, DType, Graph, Levels, TensorType, Value, evaluate
 from bitc.ir.types import CodeType
 from bitc.passes.canonicalise import Canonicalise
+from bitc.passes.coding import Coding, coding_of
+from bitc.passes.facts import Finite
 from bitc.passes.pads import AbsorbPads
-from bitc.passes.recognise import levels_of
 from bitc.passes.thresholds import Thresholds
 from bitc.passes.value_sets import ValueSets
 
@@ -41,9 +42,9 @@ def encoded(b: Builder, x: Value) -> Value:
 
 
 def _levels_of(values: Sequence[float]) -> tuple[Levels, float]:
-    found = levels_of(values)
-    assert isinstance(found, tuple), found
-    return found
+    found = coding_of(Finite(tuple(values)))
+    assert isinstance(found, Coding), found
+    return found.levels, found.scale
 
 
 def run_thresholds(b: Builder, inputs: list[Value], result: Value) -> tuple[Graph, Graph]:

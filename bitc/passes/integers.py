@@ -1,0 +1,201 @@
+"""``store-integers``: products of codes that do not run as bits become products of integer tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from bitc.errors import Diagnostic, OptionError
+from bitc.ir import BIPOLAR, Builder, CodeType, DType, Graph, Op, TensorType, Value, rewrite
+from bitc.passes.base import Pass
+from bitc.passes.cones import channel_vector
+from bitc.passes.facts import EXACT, INT32, Finite, Integers, bounds, whole
+from bitc.passes.padding import code_constant
+from bitc.passes.recognise import MAX_PLANES
+from bitc.passes.value_sets import ValueSets
+
+_MOVES = ("nn.reshape", "nn.transpose", "nn.pad", "nn.slice", "nn.gather", "nn.expand", "nn.concat", "nn.max_pool")
+
+
+@dataclass(frozen=True)
+class StoreIntegers(Pass):
+    """Levels are stored as numbers: ``u8`` counts from the lowest level, ``i16`` holds the level itself. With W the weights' codes::
+
+        q.conv(X, W)  =  q.int_conv(u, W, base),   u = X - lo,  base[m] = lo · sum W[m]       (u8)
+        q.conv(X, W)  =  q.int_conv(X, W, 0)                                                   (i16)
+
+    and a padding tap, which reads level 0, reads ``-lo`` in the first form. ``storage`` is what the target's kernels are fastest with;
+    codes that do not fit u8 take i16, and so do those whose weights do not fit i8. A bias in integers joins ``base``. Products of at
+    most four levels with weights ±1 stay as they are: they run as bits.
+
+    >>> StoreIntegers("i16").storage
+    'i16'
+    """
+
+    name: ClassVar[str] = "store-integers"
+    storage: str = "u8"
+
+    def run(self, graph: Graph) -> Graph:
+        if self.storage not in ("u8", "i16"):
+            raise OptionError(Diagnostic("O024", f"the storage of codes is {self.storage!r}", hint="one of: u8, i16"))
+        sets = ValueSets()
+        stored: dict[tuple[Value, DType], Value] = {}
+
+        def rule(op: Op, b: Builder) -> Value | None:
+            if op.name not in ("q.conv", "q.matmul") or runs_as_bits(op):
+                return None
+            dtype = self._dtype(op)
+            key = (op.operands[0], dtype)
+            if key not in stored:
+                stored[key] = _stored(op.operands[0], dtype, b, sets)
+            return _product(op, stored[key], b)
+
+        return _join_bias(rewrite(graph, rule))
+
+    def _dtype(self, op: Op) -> DType:
+        """The storage of a product's activation."""
+        type = op.operands[0].type
+        assert isinstance(type, CodeType)
+        fits = type.levels.hi - type.levels.lo <= 255 and _weight_dtype(code_constant(op.operands[1])) is DType.I8
+        pads = op.name == "q.conv" and any(op.attrs["pads"])
+        has_pad = not pads or 0 <= op.attrs["pad_level"] - type.levels.lo <= 255
+        return DType.U8 if self.storage == "u8" and fits and has_pad else DType.I16
+
+
+def runs_as_bits(op: Op) -> bool:
+    """Whether the kernels of bit planes take a product of codes as it stands."""
+    x, w = op.operands[0].type, op.operands[1].type
+    assert isinstance(x, CodeType)
+    assert isinstance(w, CodeType)
+    return w.levels == BIPOLAR and x.levels.planes <= MAX_PLANES
+
+
+def _weight_dtype(codes: np.ndarray) -> DType:
+    return DType.I8 if codes.min() >= -128 and codes.max() <= 127 else DType.I16
+
+
+def _product(op: Op, x: Value, b: Builder) -> Value:
+    codes = code_constant(op.operands[1])
+    source = op.operands[0].type
+    assert isinstance(source, CodeType)
+    assert isinstance(x.type, TensorType)
+    lowest = source.levels.lo if x.type.dtype is DType.U8 else 0
+    axes = tuple(range(1, codes.ndim)) if op.name == "q.conv" else (0,)
+    base = b.constant((lowest * codes.sum(axis=axes, dtype=np.int64)).astype(np.int32), loc=op.loc)
+    weights = b.constant(codes.astype(_weight_dtype(codes).numpy), name=op.operands[1].name, loc=op.loc)
+    attrs = {key: value for key, value in op.attrs.items() if key != "pad_level"}
+    if op.name == "q.conv":
+        attrs["pad_value"] = op.attrs["pad_level"] - lowest if any(op.attrs["pads"]) else 0
+    name = "q.int_conv" if op.name == "q.conv" else "q.int_matmul"
+    return b.add(name, x, weights, base, loc=op.loc, **attrs)
+
+
+def _stored(codes: Value, dtype: DType, b: Builder, sets: ValueSets) -> Value:
+    """The tensor of ``dtype`` that holds ``codes``, made by ``q.encode``."""
+    encode, type = codes.producer, codes.type
+    assert encode is not None
+    assert encode.name == "q.encode"
+    assert isinstance(type, CodeType)
+    levels = _level_numbers(encode.operands[0], type.scale, b, sets, encode.loc)
+    numbers, shift = _unshifted(levels, sets)
+    return _shifted(numbers, shift - (type.levels.lo if dtype is DType.U8 else 0), dtype, b, encode.loc)
+
+
+def _level_numbers(x: Value, scale: float, b: Builder, sets: ValueSets, loc: str) -> Value:
+    """The levels ``x / scale`` of a tensor of codes, as numbers of any dtype: where x was made from them, they themselves."""
+    if scale == 1 and whole(sets.of(x)):
+        return x
+    producer = x.producer
+    if producer is not None and producer.name in _MOVES and not any(o.constant is not None for o in producer.operands):
+        inner = [_level_numbers(operand, scale, b, sets, loc) for operand in producer.operands]
+        attrs = dict(producer.attrs)
+        if producer.name == "nn.pad":
+            attrs["value"] = float(round(attrs["value"] / scale))
+        if len({o.type.dtype for o in inner if isinstance(o.type, TensorType)}) == 1:
+            return b.add(producer.name, *inner, loc=producer.loc, **attrs)
+    found = _scaled_levels(x, scale, sets)
+    if found is not None:
+        return found
+    assert isinstance(x.type, TensorType)
+    divisor = b.constant(np.asarray(scale, x.type.dtype.numpy), loc=loc)
+    return b.add("nn.round", b.add("nn.div", x, divisor, loc=loc), loc=loc)
+
+
+def _scaled_levels(x: Value, scale: float, sets: ValueSets) -> Value | None:
+    """y where x = f(y), one op with scalar constants, and ``rint(f(y) / scale) == y`` for every value y can take."""
+    op = x.producer
+    if op is None or not op.decl.elementwise or len(op.results) != 1:
+        return None
+    moving = [operand for operand in op.operands if operand.constant is None]
+    constants = [operand.constant for operand in op.operands if operand.constant is not None]
+    if len(moving) != 1 or moving[0].shape != x.shape or any(c.size != 1 for c in constants):
+        return None
+    (y,) = moving
+    values = sets.values(y)
+    if values is None or not whole(sets.of(y)) or not isinstance(y.type, TensorType):
+        return None
+    samples = np.asarray(values, dtype=y.type.dtype.numpy)
+    arrays = [samples if o is y else np.asarray(o.constant).reshape(()) for o in op.operands]
+    made = np.asarray(op.decl.evaluate(*arrays, **op.attrs), dtype=np.float64)
+    return y if np.array_equal(np.rint(made / scale), np.asarray(values)) else None
+
+
+def _unshifted(y: Value, sets: ValueSets) -> tuple[Value, int]:
+    """(t, d) with ``y = t + d``: y without the casts and integer offsets it ends with, all exact."""
+    shift = 0
+    while (op := y.producer) is not None and op.name in ("nn.cast", "nn.add", "nn.sub"):
+        x = op.operands[0]
+        fact = sets.of(x)
+        if not isinstance(fact, Finite | Integers) or not whole(fact) or max(map(abs, bounds(fact))) >= EXACT:
+            break
+        if op.name != "nn.cast":
+            constant = op.operands[1].constant
+            if constant is None or constant.size != 1 or x.shape != y.shape or constant.item() != int(constant.item()):
+                break
+            shift += int(constant.item()) * (1 if op.name == "nn.add" else -1)
+        if isinstance(x.type, TensorType) and x.type.dtype is DType.BOOL:
+            break
+        y = x
+    return y, shift
+
+
+def _shifted(numbers: Value, shift: int, dtype: DType, b: Builder, loc: str) -> Value:
+    """``numbers + shift`` as ``dtype``."""
+    assert isinstance(numbers.type, TensorType)
+    if shift:
+        if not numbers.type.dtype.is_float and numbers.type.dtype is not DType.I32:
+            numbers = b.add("nn.cast", numbers, to=DType.I32, loc=loc)
+        assert isinstance(numbers.type, TensorType)
+        numbers = b.add("nn.add", numbers, b.constant(np.asarray(shift, numbers.type.dtype.numpy)), loc=loc)
+    assert isinstance(numbers.type, TensorType)
+    return numbers if numbers.type.dtype is dtype else b.add("nn.cast", numbers, to=dtype, loc=loc)
+
+
+def _join_bias(graph: Graph) -> Graph:
+    """``q.int_conv(x, w, base) + c  -->  q.int_conv(x, w, base + c)`` where nothing else reads the sum."""
+    users = graph.users()
+    alone = {value.name for value, readers in users.items() if len(readers) == 1 and value not in graph.outputs}
+
+    def rule(op: Op, b: Builder) -> Value | None:
+        if op.name != "nn.add" or op.operands[0].name not in alone:
+            return None
+        product, bias = op.operands[0].producer, op.operands[1].constant
+        if product is None or product.name not in ("q.int_conv", "q.int_matmul") or bias is None:
+            return None
+        x, w, base = product.operands
+        row = channel_vector(bias, len(op.results[0].shape)) if product.name == "q.int_conv" else _last_axis(bias)
+        if row is None or base.constant is None or op.results[0].shape != product.result.shape:
+            return None
+        joined = base.constant.astype(np.int64) + row
+        if np.abs(joined).max() >= INT32:
+            return None
+        return b.add(product.name, x, w, b.constant(joined.astype(np.int32)), loc=product.loc, **product.attrs)
+
+    return rewrite(graph, rule)
+
+
+def _last_axis(array: np.ndarray) -> np.ndarray | None:
+    """``array`` as [M] or [1] if it varies along the last axis alone."""
+    return array.reshape(-1) if array.size in (1, array.shape[-1] if array.ndim else 1) else None
