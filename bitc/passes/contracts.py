@@ -74,7 +74,7 @@ def _terms(op: Op) -> int:
 
 def _reach(op: Op, sets: ValueSets) -> float:
     """The largest |sum| a product can give; activations of unknown range count as 1."""
-    x, w = op.operands
+    x, w = op.operands[:2]
     weights = w.constant if w.constant is not None else None
     low, high = bounds(sets.of(x))
     top = max(abs(low), abs(high))

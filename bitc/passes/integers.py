@@ -162,7 +162,14 @@ def _unshifted(y: Value, sets: ValueSets) -> tuple[Value, int]:
 
 
 def _shifted(numbers: Value, shift: int, dtype: DType, b: Builder, loc: str) -> Value:
-    """``numbers + shift`` as ``dtype``."""
+    """``numbers + shift`` as ``dtype``, before moves rather than behind them: what is moved is smaller then."""
+    move = numbers.producer
+    if move is not None and move.name in _MOVES and not any(o.constant is not None for o in move.operands):
+        moved = [_shifted(operand, shift, dtype, b, loc) for operand in move.operands]
+        attrs = dict(move.attrs)
+        if move.name == "nn.pad":
+            attrs["value"] = attrs["value"] + shift
+        return b.add(move.name, *moved, loc=move.loc, **attrs)
     assert isinstance(numbers.type, TensorType)
     if shift:
         if not numbers.type.dtype.is_float and numbers.type.dtype is not DType.I32:

@@ -229,7 +229,7 @@ def test_products_of_integers_are_sums_of_codes_as_they_stand() -> None:
         }""",
         RecogniseCodes(),
         """
-        graph @g(%x: u8[1,2]) -> (%y) attrs {why_not_one_bit = [["", "the activation takes 256 values and the weights take 8 values", ""]]} {
+        graph @g(%x: u8[1,2]) -> (%y) attrs {why_not_one_bit = [WHY]} {
           %z = nn.constant {value = dense<i32[]: 7>} : i32[]
           %a = nn.cast %x {to = i32} : i32[1,2]
           %b = nn.sub %a, %z : i32[1,2]
@@ -237,7 +237,7 @@ def test_products_of_integers_are_sums_of_codes_as_they_stand() -> None:
           %c = nn.constant {value = dense<f32[2,2]: 1.0, -4.0, 0.0, 3.0>} : f32[2,2]
           %W = q.encode %c {levels = {-4..3}} : code<{-4..3}>[2,2]
           %y = q.matmul %X, %W : i32[1,2]
-        }""",
+        }""".replace("WHY", '["", "the activation takes 256 values and the weights take 8 values", ""]'),
     )
 
 
