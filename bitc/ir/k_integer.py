@@ -1,0 +1,122 @@
+"""Level ``k``: kernels on buffers of integers: convolutions, max pooling. Geometry as in :mod:`bitc.ir.k`.
+
+Activations are u8 or i16 with their halo, which holds the stored form of real zero; sums are int32, exact: whoever makes these ops has
+proved that every partial sum fits. Constants lie as :mod:`bitc.ir.integer_packing` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bitc.ir import numeric
+from bitc.ir.integer_packing import (
+    Runs,
+    runs_of,
+    unpack_depthwise_weights,
+    unpack_integer_base,
+    unpack_integer_weights,
+)
+from bitc.ir.k import NO_HALO, WINDOW, Halo, as_buffer, inside, surround, windows_of, with_halo
+from bitc.ir.ops import REQUIRED, InferenceError, OpDecl, op
+from bitc.ir.types import BufferType, DType, Shape, Type
+
+
+def runs_in(x: Shape, attrs: Mapping[str, Any], group: int) -> Runs:
+    """The runs of a ``k.iconv`` with ``attrs`` over a buffer ``x`` [N, rows, columns, C]."""
+    return runs_of(attrs["taps"], attrs["dilations"], x[2], x[3], group)
+
+
+def _source(x: Type, attrs: Mapping[str, Any]) -> BufferType:
+    source = as_buffer(x, rank=4)
+    if source.dtype not in (DType.U8, DType.I16):
+        raise InferenceError(f"activations are u8 or i16, got {x}")
+    windows_of(attrs).check(source)
+    return source
+
+
+def _convolve(x: np.ndarray, w: np.ndarray, base: np.ndarray, group: int, attrs: Mapping[str, Any]) -> np.ndarray:
+    """int32 [N, OH, OW, M] of buffer ``x``, weights [M, C/group, KH, KW]; float64 holds every sum below 2^53."""
+    windows = windows_of(attrs)
+    image = x[:, windows.at[0] :, windows.at[1] :].transpose(0, 3, 1, 2).astype(np.float64)
+    sums = numeric.convolve(image, w.astype(np.float64), windows.strides, windows.dilations, group)
+    rows, columns = windows.size
+    return np.asarray(sums.transpose(0, 2, 3, 1)[:, :rows, :columns] + base, dtype=np.int32)
+
+
+@op("k.iconv")
+class Iconv(OpDecl):
+    """y[n,y,x,m] = base[m] + Σ window(x) · w[m], int32; w lies as [group][ceil(M/group/block)][entries][block][side], base as
+    [group · blocks · block]"""
+
+    operands = ("x", "w", "base")
+    attrs = {**WINDOW, "channels": REQUIRED, "group": 1}
+
+    @staticmethod
+    def infer(x: Type, w: Type, base: Type, *, channels: int, group: int, **attrs: Any) -> BufferType:
+        source, weights = _source(x, attrs), as_buffer(w, rank=5)
+        if source.shape[3] % group or channels % group:
+            raise InferenceError(f"{group} groups do not divide {source} and {channels} channels")
+        if weights.dtype is not DType.I8 and (weights.dtype, source.dtype) != (DType.I16, DType.I16):
+            raise InferenceError(f"weights are i8, or i16 beside i16 activations, got {w} beside {x}")
+        _, blocks, _, block, side = weights.shape
+        runs = runs_in(source.shape, attrs, group)
+        fitting = (group, -(-channels // group // block), runs.entries(side), block, side)
+        if weights.shape != fitting or as_buffer(base, DType.I32).shape != (group * blocks * block,):
+            raise InferenceError(f"weights {w} and base {base} do not fit {runs} of {x} and {channels} channels")
+        return BufferType((source.shape[0], *attrs["size"], channels), DType.I32)
+
+    @staticmethod
+    def evaluate(
+        x: np.ndarray, w: np.ndarray, base: np.ndarray, *, channels: int, group: int, **attrs: Any
+    ) -> np.ndarray:
+        runs = runs_in(x.shape, attrs, group)
+        weights = unpack_integer_weights(w, windows_of(attrs).taps, channels, runs)
+        return _convolve(x, weights, unpack_integer_base(base, group, channels), group, attrs)
+
+
+@op("k.idepthwise")
+class Idepthwise(OpDecl):
+    """y[n,y,x,c] = base[c] + Σ window(x)[c] · w[c], int32; w lies as i16 [ceil(C/block)][ceil(KH·KW/side)][block][side]"""
+
+    operands = ("x", "w", "base")
+    attrs = {**WINDOW}
+
+    @staticmethod
+    def infer(x: Type, w: Type, base: Type, **attrs: Any) -> BufferType:
+        source, weights = _source(x, attrs), as_buffer(w, DType.I16, 4)
+        (rows, cols), channels = windows_of(attrs).taps, source.shape[3]
+        _, _, block, side = weights.shape
+        if weights.shape[:2] != (-(-channels // block), -(-rows * cols // side)):
+            raise InferenceError(f"weights {w} do not fit {x}")
+        if as_buffer(base, DType.I32).shape != (channels,):
+            raise InferenceError(f"base {base} does not fit {x}")
+        return BufferType((source.shape[0], *attrs["size"], channels), DType.I32)
+
+    @staticmethod
+    def evaluate(x: np.ndarray, w: np.ndarray, base: np.ndarray, **attrs: Any) -> np.ndarray:
+        channels = x.shape[3]
+        weights = unpack_depthwise_weights(w, windows_of(attrs).taps, channels).transpose(2, 0, 1)[:, np.newaxis]
+        return _convolve(x, weights, base, channels, attrs)
+
+
+@op("k.ipool")
+class Ipool(OpDecl):
+    """y = maximum over the taps inside the image, u8, i8 or i16"""
+
+    operands = ("x",)
+    attrs = {**WINDOW, "x_halo": NO_HALO, "halo": NO_HALO}
+
+    @staticmethod
+    def infer(x: Type, *, x_halo: Halo, halo: Halo, **attrs: Any) -> BufferType:
+        source = as_buffer(x, rank=4)
+        if source.dtype not in (DType.U8, DType.I8, DType.I16):
+            raise InferenceError(f"pools of integers take u8, i8 or i16, got {x}")
+        return BufferType((source.shape[0], *with_halo(windows_of(attrs).size, halo), source.shape[3]), source.dtype)
+
+    @staticmethod
+    def evaluate(x: np.ndarray, *, x_halo: Halo, halo: Halo, **attrs: Any) -> np.ndarray:
+        view = windows_of(attrs).view_clipped(inside(x, x_halo), np.iinfo(x.dtype).min)
+        return surround(view.max(axis=(4, 5)).transpose(0, 2, 3, 1), halo)
