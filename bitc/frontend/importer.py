@@ -15,6 +15,8 @@ from bitc.frontend import (  # noqa: F401  (each enters its handlers)
     linear,
     normalize,
     qonnx,
+    qonnx_float,
+    qonnx_layers,
     reduce,
     shapes,
     tensor,

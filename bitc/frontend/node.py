@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
@@ -22,6 +22,8 @@ MAX_MADE_BYTES = 1 << 28
 TOO_LARGE = "U006"
 STANDARD = ""
 QONNX = "qonnx"
+CHANNELS_LAST = "qonnx.custom_op.channels_last"
+MICROSOFT = "com.microsoft"
 _DOMAINS = {
     "ai.onnx": STANDARD,
     "onnx.brevitas": QONNX,
@@ -228,6 +230,7 @@ def dtype_of(value: Value) -> DType:
 # ---------------------------------------------------------------------------------------------------------- the table
 
 Handler = Callable[[Node], "Value | Sequence[Value]"]
+_Handler = TypeVar("_Handler", bound=Handler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +248,10 @@ HANDLERS: dict[tuple[str, str], list[Entry]] = {}
 
 def handles(
     *op_types: str, domains: Sequence[str] = (STANDARD,), since: int = 1, until: int | None = None
-) -> Callable[[Handler], Handler]:
+) -> Callable[[_Handler], _Handler]:
     """Register a handler for ``op_types`` of ``domains`` in opset versions ``since`` to ``until``."""
 
-    def enter(function: Handler) -> Handler:
+    def enter(function: _Handler) -> _Handler:
         for domain in domains:
             for op_type in op_types:
                 HANDLERS.setdefault((domain, op_type), []).append(Entry(function, since, until))

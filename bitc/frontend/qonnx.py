@@ -22,13 +22,13 @@ def quant(n: Node) -> Value:
     """y = (round(clamp(x / scale + zeropt)) - zeropt) * scale; with 1 bit, signed: x / scale + zeropt >= 0 gives 1, else -1"""
     x, scale, zero_point = n.x(0), n.x(1), n.x(2)
     bits, signed = _bits(n, 3, "bitwidth"), bool(n.integer("signed", 1))
-    y = _add_unless_zero(n, _divide(n, x, scale), zero_point)
+    y = _add_unless_zero(n, divided(n, x, scale), zero_point)
     if bits == 1 and signed:
         positive = n.emit("nn.greater_equal", y, n.scalar(0, y))
         y = n.emit("nn.where", positive, n.scalar(1, y), n.scalar(-1, y))
     else:
-        y = _rounded(n, _clamp(n, y, bits, signed, bool(n.integer("narrow", 1))))
-    return _multiply(n, _subtract_unless_zero(n, y, zero_point), scale)
+        y = rounded(n, _clamp(n, y, bits, signed, bool(n.integer("narrow", 1))))
+    return multiplied(n, _subtract_unless_zero(n, y, zero_point), scale)
 
 
 @handles("BipolarQuant", domains=(QONNX, STANDARD))
@@ -46,22 +46,22 @@ def trunc(n: Node) -> Value:
     v2: t = 2^rint(log2(out_scale / scale)), y = (mode(clamp(rint(x / scale + zeropt) / t)) - zeropt / t) * out_scale
     """
     x, scale, zero_point = n.x(0), n.x(1), n.x(2)
-    y = n.emit("nn.round", _add_unless_zero(n, _divide(n, x, scale), zero_point))
+    y = n.emit("nn.round", _add_unless_zero(n, divided(n, x, scale), zero_point))
     if len(n.inputs) < 6:
         step = np.asarray(2.0 ** (_bits(n, 3, "in_bitwidth") - _bits(n, 4, "out_bitwidth")), np.float32)
-        y = _rounded(n, _divide(n, y, n.constant(step)), default="FLOOR")
-        return _multiply(n, _subtract_unless_zero(n, y, zero_point), scale)
+        y = rounded(n, divided(n, y, n.constant(step)), default="FLOOR")
+        return multiplied(n, _subtract_unless_zero(n, y, zero_point), scale)
     ratio = n.array(4, "out_scale") / n.array(1, "scale")
     step = np.asarray(2 ** np.round(np.log2(ratio)), np.float32)
     y = _clamp(
         n,
-        _divide(n, y, n.constant(step)),
+        divided(n, y, n.constant(step)),
         _bits(n, 5, "out_bitwidth"),
         bool(n.integer("signed", 1)),
         bool(n.integer("narrow", 0)),
     )
-    y = _rounded(n, y, default="FLOOR")
-    return _multiply(n, _subtract_unless_zero(n, y, _divide(n, zero_point, n.constant(step))), n.x(4))
+    y = rounded(n, y, default="FLOOR")
+    return multiplied(n, _subtract_unless_zero(n, y, divided(n, zero_point, n.constant(step))), n.x(4))
 
 
 @handles("MultiThreshold", domains=(QONNX,))
@@ -82,7 +82,7 @@ def multi_threshold(n: Node) -> Value:
     else:
         steps = [n.emit("nn.cast", n.emit("nn.greater_equal", x, column), to=dtype_of(x)) for column in columns]
         count = reduce(lambda a, b: n.emit("nn.add", a, b), steps)
-    scaled = _multiply(n, count, n.scalar(n.number("out_scale", 1.0), count))
+    scaled = multiplied(n, count, n.scalar(n.number("out_scale", 1.0), count))
     return _add_unless_zero(n, scaled, n.scalar(n.number("out_bias", 0.0), count))
 
 
@@ -101,7 +101,7 @@ def _channel_axis(n: Node, rank: int) -> int:
 def _bits(n: Node, index: int, what: str) -> int:
     array = n.array(index, what)
     if array.size != 1 or not 1 <= array.item() <= MAX_BITS or array.item() != int(array.item()):
-        raise n.unsupported(f"{what} is one whole number from 1 to {MAX_BITS}", str(array.tolist()))
+        raise n.unsupported("a bit width is one whole number from 1 to 32", f"{what} {array.tolist()}")
     return int(array.item())
 
 
@@ -114,11 +114,13 @@ def _adds_nothing(x: Value, other: Value) -> bool:
     return np.broadcast_shapes(x.shape, other.shape) == x.shape
 
 
-def _divide(n: Node, x: Value, scale: Value) -> Value:
+def divided(n: Node, x: Value, scale: Value) -> Value:
+    """x / scale, where that is not x."""
     return x if _is(scale, 1) and _adds_nothing(x, scale) else n.emit("nn.div", x, _like(n, scale, x))
 
 
-def _multiply(n: Node, x: Value, scale: Value) -> Value:
+def multiplied(n: Node, x: Value, scale: Value) -> Value:
+    """x * scale, where that is not x."""
     return x if _is(scale, 1) and _adds_nothing(x, scale) else n.emit("nn.mul", x, _like(n, scale, x))
 
 
@@ -142,7 +144,7 @@ def _clamp(n: Node, y: Value, bits: int, signed: bool, narrow: bool) -> Value:
     return n.emit("nn.max", n.emit("nn.min", y, n.scalar(highest, y)), n.scalar(lowest, y))
 
 
-def _rounded(n: Node, y: Value, default: str = "ROUND") -> Value:
+def rounded(n: Node, y: Value, default: str = "ROUND") -> Value:
     """Rounding by the attribute ``rounding_mode``."""
     match n.text("rounding_mode", default).upper():
         case "ROUND" | "HALF_EVEN":

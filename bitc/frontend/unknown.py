@@ -3,36 +3,88 @@
 from __future__ import annotations
 
 from bitc.errors import Diagnostic
-from bitc.frontend.node import HANDLERS, STANDARD, Node, NodeProblem, canonical_domain
+from bitc.frontend.node import HANDLERS, MICROSOFT, QONNX, STANDARD, Node, NodeProblem, canonical_domain
 
 _CONTROL_FLOW = "control flow is not supported; export with constant conditions, or unroll the loop"
 _RECURRENT = "export the recurrent cell as plain operators, unrolled in time"
-_HARDWARE = "this is a graph for FINN's hardware generators; give the QONNX model it was made from"
-_CHANNELS_LAST = "give the model as it was before it was converted to channels last"
+_TEXT = "bitc compiles numbers; do text processing before the network"
+_SEQUENCE = "bitc compiles tensors; take sequences apart before the network, or export it without them"
+_OPTIONAL = "export the network for the case that the optional value is there"
+_ATTENTION = "export attention as plain operators: save the model before onnxruntime's transformer optimiser fuses it"
+_BLOCK_WEIGHTS = "store the weights as MatMulNBits or as DequantizeLinear with block_size"
+_TRAINING = "export the network for inference, after model.eval()"
+_CLASSIC = (
+    "bitc compiles neural networks; run feature mappings and classic models outside, or export them as plain operators"
+)
 _HINTS = {
-    (STANDARD, "If"): _CONTROL_FLOW,
-    (STANDARD, "Loop"): _CONTROL_FLOW,
-    (STANDARD, "Scan"): _CONTROL_FLOW,
-    (STANDARD, "LSTM"): _RECURRENT,
-    (STANDARD, "GRU"): _RECURRENT,
-    (STANDARD, "RNN"): _RECURRENT,
+    **{(STANDARD, op): _CONTROL_FLOW for op in ("If", "Loop", "Scan", "SequenceMap")},
+    **{(STANDARD, op): _RECURRENT for op in ("LSTM", "GRU", "RNN")},
+    **{
+        (STANDARD, op): _TEXT
+        for op in ("RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit", "TfIdfVectorizer")
+    },
+    **{
+        (STANDARD, op): _SEQUENCE
+        for op in (
+            "ConcatFromSequence",
+            "SequenceAt",
+            "SequenceConstruct",
+            "SequenceEmpty",
+            "SequenceErase",
+            "SequenceInsert",
+            "SequenceLength",
+            "SplitToSequence",
+        )
+    },
+    **{(STANDARD, op): _OPTIONAL for op in ("Optional", "OptionalGetElement", "OptionalHasElement")},
     (STANDARD, "ConvTranspose"): "upsample with Resize (nearest) and a Conv",
     (STANDARD, "Einsum"): "export the product as MatMul",
-    ("qonnx", "FloatQuant"): "minifloat quantizers are not supported; use an integer quantizer",
-    ("qonnx", "QuantAvgPool2d"): "export the pool as AveragePool followed by a quantizer",
     (
-        "qonnx",
-        "XnorPopcountMatMul",
-    ): "export the product as MatMul of BipolarQuant tensors; bitc makes its own popcount kernels",
-    ("qonnx", "Im2Col"): "give the model as it was before convolutions were lowered",
-    ("qonnx", "MaxPoolNHWC"): _CHANNELS_LAST,
+        QONNX,
+        "GenericPartition",
+    ): "give the model that the node's attribute 'model' names, or inline the partition again",
+    (QONNX, "QuantLSTMCell"): _RECURRENT,
+    **{
+        (MICROSOFT, op): _ATTENTION
+        for op in (
+            "Attention",
+            "DecoderMaskedMultiHeadAttention",
+            "EmbedLayerNormalization",
+            "GroupQueryAttention",
+            "MultiHeadAttention",
+            "PackedAttention",
+            "QAttention",
+            "QEmbedLayerNormalization",
+            "QMoE",
+            "MoE",
+            "SparseAttention",
+        )
+    },
+    **{
+        (MICROSOFT, op): "QOrdered operators are for GPU libraries; quantize with QDQ or QLinear operators instead"
+        for op in (
+            "DequantizeWithOrder",
+            "QOrderedAttention",
+            "QOrderedGelu",
+            "QOrderedLayerNormalization",
+            "QOrderedLongformerAttention",
+            "QOrderedMatMul",
+            "QuantizeWithOrder",
+        )
+    },
+    **{(MICROSOFT, op): _BLOCK_WEIGHTS for op in ("GatherBlockQuantized", "MatMulFpQ4")},
+    **{
+        (MICROSOFT, op): "block floating point is not supported; quantize to integers or float8"
+        for op in ("QuantizeBFP", "DequantizeBFP")
+    },
+    (MICROSOFT, "DynamicQuantizeLSTM"): _RECURRENT,
 }
 _DOMAIN_HINTS = {
-    "qonnx.custom_op.channels_last": _CHANNELS_LAST,
-    "finn.custom_op.fpgadataflow": _HARDWARE,
-    "finn.custom_op.fpgadataflow.hls": _HARDWARE,
-    "finn.custom_op.fpgadataflow.rtl": _HARDWARE,
-    "com.microsoft": "save the model before onnxruntime optimises or quantizes it into its own operators",
+    "ai.onnx.ml": _CLASSIC,
+    "ai.onnx.preview.training": _TRAINING,
+    "ai.onnx.training": _TRAINING,
+    "finn.custom_op.fpgadataflow": "this is a graph for FINN's hardware generators; give the QONNX model it was made from",
+    MICROSOFT: "save the model before onnxruntime optimises it into its own operators",
 }
 
 
@@ -41,10 +93,15 @@ def unknown_op(node: Node) -> NodeProblem:
     domain = canonical_domain(node.proto.domain)
     entries = HANDLERS.get((domain, node.op_type), [])
     full_name = f"{node.proto.domain}.{node.op_type}" if node.proto.domain else node.op_type
-    hint = _HINTS.get((domain, node.op_type)) or _DOMAIN_HINTS.get(domain, "")
     if entries:
         versions = ", ".join(f"{e.since} to {e.until}" if e.until else f"{e.since} on" for e in entries)
         title, code, rule = f"{full_name} is not supported in this opset", "U002", f"opset {versions}"
     else:
         title, code, rule = f"operation {full_name} is not supported", "U001", ""
-    return NodeProblem(Diagnostic(code, title, node.where, rule, hint=hint), broken=False)
+    return NodeProblem(Diagnostic(code, title, node.where, rule, hint=_hint(domain, node.op_type)), broken=False)
+
+
+def _hint(domain: str, op_type: str) -> str:
+    """Advice for the op, else for its domain or the domain's parent (FINN's ``.hls`` and ``.rtl``)."""
+    parent = domain.rpartition(".")[0]
+    return _HINTS.get((domain, op_type)) or _DOMAIN_HINTS.get(domain) or _DOMAIN_HINTS.get(parent, "")
