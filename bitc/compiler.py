@@ -17,6 +17,7 @@ from bitc.codegen.targets import Target
 from bitc.codegen.targets import target as target_named
 from bitc.frontend import import_model
 from bitc.ir import Graph
+from bitc.ir.integer_packing import INTEGER_FORMS
 from bitc.ir.printer import print_graph
 from bitc.passes import KNOWN_PASSES, Pass, to_codes, to_kernels
 from bitc.passes.assume import assume_values
@@ -103,8 +104,11 @@ def passes_for(target: Target, options: Options) -> tuple[Pass, ...]:
     if options.pipeline is not None:
         return parse_pipeline(options.pipeline, KNOWN_PASSES)
     bits = target.bits
-    kernels = to_kernels(bit_block=bits.block, byte_rows=bits.byte_rows, float_block=target.float_block)
-    return (*to_codes(options.sign_zero), *kernels)
+    kernels = to_kernels(
+        bit_block=bits.block, byte_rows=bits.byte_rows, float_block=target.float_block, integers=target.isa
+    )
+    storage = INTEGER_FORMS[target.isa].storage
+    return (*to_codes(options.sign_zero, storage), *kernels)
 
 
 def _recorded(options: Options) -> dict[str, str]:

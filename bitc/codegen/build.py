@@ -99,7 +99,7 @@ def layer(op: Op, functions: list[str]) -> dict[str, Any]:
         "shape": list(op.results[0].shape),
         "macs": multiplications(op),
     }
-    if op.name in ("k.bconv_acc", "k.bconv_bits", "k.fconv", "k.fconv_w1", "k.fdepthwise"):
+    if op.name in ("k.bconv_acc", "k.bconv_bits", "k.fconv", "k.fconv_w1", "k.fdepthwise", "k.iconv", "k.idepthwise"):
         found["window"] = list(op.attrs["taps"])
         found["size"] = list(op.attrs["size"])
     return found
@@ -121,6 +121,11 @@ def form(op: Op) -> str:
             return "max of bits"
         case "k.fconv" | "k.fdepthwise" | "k.fpool" | "k.reduce" | "k.softmax" | "k.argmax" | "k.topk":
             return "float32"
+        case "k.iconv" | "k.idepthwise":
+            x, w = (dtype_of(operand).bytes * 8 for operand in op.operands[:2])
+            return f"int{x} x int{w}"
+        case "k.ipool":
+            return f"max of {dtype_of(op.result)}"
         case "k.map":
             return "elementwise " + ", ".join(dict.fromkeys(str(dtype_of(value)) for value in op.results))
     return "move"
@@ -131,11 +136,10 @@ def multiplications(op: Op) -> int:
     match op.name:
         case "k.bconv_acc" | "k.bconv_bits":
             return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * op.attrs["channels"] * op.attrs["terms"])
-        case "k.fconv" | "k.fconv_w1":
+        case "k.fconv" | "k.fconv_w1" | "k.iconv":
             terms = op.operands[0].shape[3] // op.attrs["group"] * prod(op.attrs["taps"])
             return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * op.attrs["channels"] * terms)
-        case "k.fdepthwise":
-            return int(
-                op.operands[0].shape[0] * prod(op.attrs["size"]) * op.operands[1].shape[2] * prod(op.attrs["taps"])
-            )
+        case "k.fdepthwise" | "k.idepthwise":
+            images, channels = op.results[0].shape[0], op.results[0].shape[3]
+            return int(images * prod(op.attrs["size"]) * channels * prod(op.attrs["taps"]))
     return 0

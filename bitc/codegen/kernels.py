@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bitc.codegen import kernels_integer
 from bitc.codegen.assembly import Assembly, Frame
 from bitc.codegen.maps import dtype_of
 from bitc.codegen.plan import Call
@@ -318,6 +319,9 @@ _EMITTERS: Mapping[str, Callable[[Op, Frame, Assembly], list[Call]]] = {
     "k.softmax": _softmax,
     "k.argmax": _argmax,
     "k.topk": _topk,
+    "k.iconv": kernels_integer.iconv,
+    "k.idepthwise": kernels_integer.idepthwise,
+    "k.ipool": kernels_integer.ipool,
     "k.map": _map,
 }
 
@@ -334,6 +338,9 @@ BY_IMAGE = frozenset(
         "k.copy_image",
         "k.bpool_max",
         "k.fpool",
+        "k.iconv",
+        "k.idepthwise",
+        "k.ipool",
         "k.map",
     }
 )

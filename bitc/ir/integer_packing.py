@@ -38,6 +38,8 @@ class IntegerForm:
 INTEGERS_PORTABLE = IntegerForm(1, 1, 1, 64, 1, DType.I16)
 INTEGERS_AVX2 = IntegerForm(16, 4, 2, 16, 2, DType.I16)
 INTEGERS_AVX512 = IntegerForm(16, 4, 2, 32, 2, DType.U8)
+INTEGER_FORMS = {"portable": INTEGERS_PORTABLE, "avx2": INTEGERS_AVX2, "avx512": INTEGERS_AVX512}
+"""By the ISA of a target."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,9 +45,9 @@ def to_codes(sign_zero: str = "exact", storage: str = "u8") -> tuple[Pass, ...]:
     )
 
 
-def to_kernels(*, bit_block: int, byte_rows: bool, float_block: int) -> tuple[Pass, ...]:
+def to_kernels(*, bit_block: int, byte_rows: bool, float_block: int, integers: str) -> tuple[Pass, ...]:
     """The passes from a ``q`` graph to kernel calls, with constants in the order of the target's kernels (see :class:`Lower`)."""
-    return (FuseMaps(), Layouts(), Lower(bit_block, byte_rows, float_block), FuseRows())
+    return (FuseMaps(), Layouts(), Lower(bit_block, byte_rows, float_block, integers), FuseRows())
 
 
 KNOWN_PASSES: dict[str, type[Pass]] = {

@@ -8,10 +8,11 @@ from typing import ClassVar
 
 from bitc.errors import Diagnostic, UnsupportedError, first_error
 from bitc.ir import CodeType, Graph, Op, Value, drop_dead
+from bitc.ir.integer_packing import INTEGER_FORMS
 from bitc.ir.numeric import dense_strides
 from bitc.ir.packing import WeightForm
 from bitc.ir.types import BufferType
-from bitc.passes import lower_codes, lower_moves, lower_numbers
+from bitc.passes import lower_codes, lower_integers, lower_moves, lower_numbers
 from bitc.passes.base import Pass
 from bitc.passes.lower_moves import as_shape
 from bitc.passes.lowering import KernelForms, Lowering, Refused, halo_needs, physical_shape, tensor_type
@@ -28,7 +29,9 @@ _RULES: Mapping[str, Callable[[Op, Lowering], None]] = {
     "q.weight_matmul": lower_numbers.lower_product,
     "nn.conv": lower_numbers.lower_product,
     "nn.matmul": lower_numbers.lower_product,
-    "nn.max_pool": lower_numbers.lower_pool,
+    "q.int_conv": lower_integers.lower_product,
+    "q.int_matmul": lower_integers.lower_product,
+    "nn.max_pool": lower_integers.lower_max_pool,
     "nn.avg_pool": lower_numbers.lower_pool,
     "nn.reduce_mean": lower_numbers.lower_reduce,
     "nn.reduce_sum": lower_numbers.lower_reduce,
@@ -57,7 +60,7 @@ class Lower(Pass):
         %acc = q.conv %x, %w; others read %acc            -->   %acc = k.bconv_acc %x, %w', %base
 
     The options are what the target's kernels want: channels in a block of bit weights (their bytes gathered with ``byte_rows``), and
-    of float weights. Sets the graph's attribute ``output_names`` (if the import has not), for outputs that are copies and so bear
+    of float weights; ``integers`` names a form of ``bitc.ir.integer_packing``. Sets the graph's attribute ``output_names`` (if the import has not), for outputs that are copies and so bear
     other names in the IR. Raises :class:`UnsupportedError` naming every op that has no kernel.
     """
 
@@ -65,9 +68,10 @@ class Lower(Pass):
     bit_block: int = 8
     byte_rows: bool = False
     float_block: int = 8
+    integers: str = "portable"
 
     def run(self, graph: Graph) -> Graph:
-        forms = KernelForms(WeightForm(self.bit_block, self.byte_rows), self.float_block)
+        forms = KernelForms(WeightForm(self.bit_block, self.byte_rows), self.float_block, INTEGER_FORMS[self.integers])
         low = Lowering(graph, forms, needs=halo_needs(graph), users=graph.users())
         inputs = [
             _input_buffer(value, low) for value in graph.inputs

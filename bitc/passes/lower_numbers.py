@@ -44,7 +44,7 @@ def lower_product(op: Op, low: Lowering) -> None:
     """``nn.conv``, ``nn.matmul``, ``q.weight_conv``, ``q.weight_matmul``."""
     weights = _weights(op)
     _float32(op)
-    x, attrs = _window(op, weights, low)
+    x, attrs = product_window(op, weights, 0.0, low)
     halo, group, block = low.halo(op.result), op.attrs.get("group", 1), low.forms.float_block
     blocked = {"channels": weights.shape[0], "block": block, "group": group}
     if group == 1 and op.name.startswith("q.") and bool(np.isin(weights, (-1, 1)).all()):
@@ -57,9 +57,10 @@ def lower_product(op: Op, low: Lowering) -> None:
     low.put(op.result, as_shape(made, physical_shape(tensor_type(op.result)), op, low) if not any(halo) else made, halo)
 
 
-def _window(op: Op, weights: np.ndarray, low: Lowering) -> tuple[Value, dict[str, Any]]:
+def product_window(op: Op, weights: np.ndarray, pad: float, low: Lowering) -> tuple[Value, dict[str, Any]]:
+    """The input buffer of a product, padded with ``pad``, and the attributes of the kernel that reads it."""
     source = op.operands[0]
-    if op.name in ("nn.matmul", "q.weight_matmul"):
+    if op.name.endswith("matmul"):
         rows = (1, 1, prod(source.shape[:-1]), source.shape[-1])
         one = (1, 1)
         x = as_shape(low.dense(source, op), rows, op, low)
@@ -69,7 +70,7 @@ def _window(op: Op, weights: np.ndarray, low: Lowering) -> tuple[Value, dict[str
             "U133", f"convolves an image of rank {len(source.shape)}", "images are [N,C,H,W]", str(source.type)
         )
     pads = op.attrs["pads"]
-    placed = low.padded(source, pads, 0.0, op)
+    placed = low.padded(source, pads, pad, op)
     at = (placed.halo[0] - pads[0], placed.halo[1] - pads[1])
     geometry = {"taps": weights.shape[2:], "strides": op.attrs["strides"], "dilations": op.attrs["dilations"]}
     return placed.value, {**geometry, "at": at, "size": op.result.shape[2:]}

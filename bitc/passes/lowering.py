@@ -10,6 +10,7 @@ import numpy as np
 
 from bitc.errors import Diagnostic
 from bitc.ir import Builder, CodeType, Graph, Layout, Op, TensorType, Value
+from bitc.ir.integer_packing import IntegerForm
 from bitc.ir.k import NO_HALO, Halo
 from bitc.ir.packing import WeightForm, pack_codes, words_of
 
@@ -18,10 +19,11 @@ NHWC_AXES = (0, 2, 3, 1)
 
 @dataclass(frozen=True, slots=True)
 class KernelForms:
-    """How the target's kernels want their constants: bit weights, and channels in a block of float and of sign weights."""
+    """How the target's kernels want their constants: bit weights, channels in a block of float and of sign weights, integers."""
 
     bits: WeightForm
     float_block: int
+    integers: IntegerForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +164,13 @@ def halo_needs(graph: Graph) -> dict[Value, tuple[Halo, float]]:
     needs: dict[Value, tuple[Halo, float]] = {}
     for op in graph.ops:
         if (
-            op.name not in ("q.conv", "nn.conv", "q.weight_conv")
+            op.name not in ("q.conv", "nn.conv", "q.weight_conv", "q.int_conv")
             or not any(op.attrs["pads"])
             or len(op.attrs["pads"]) != 4
         ):
             continue
         source, pads = op.operands[0], op.attrs["pads"]
-        pad = float(op.attrs.get("pad_level", 0.0))
+        pad = float(op.attrs.get("pad_level", op.attrs.get("pad_value", 0.0)))
         halo, held = needs.get(source, (NO_HALO, pad))
         if held == pad:
             needs[source] = (tuple(map(max, halo, pads)), pad)

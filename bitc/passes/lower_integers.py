@@ -1,0 +1,56 @@
+"""Lowering of ops on integer tensors: products with constant weights, max pools."""
+
+from __future__ import annotations
+
+from bitc.ir import DType, Op
+from bitc.ir.integer_packing import pack_depthwise_weights, pack_integer_base, pack_integer_weights, runs_of
+from bitc.passes.lower_moves import as_shape
+from bitc.passes.lower_numbers import lower_pool, product_window
+from bitc.passes.lowering import Lowering, physical_shape, tensor_type
+
+
+def lower_product(op: Op, low: Lowering) -> None:
+    """``q.int_conv`` and ``q.int_matmul``: ``k.idepthwise`` where each channel is a group of its own, else ``k.iconv``."""
+    weights, base = op.operands[1].constant, op.operands[2].constant
+    assert weights is not None, "the weights are computed"
+    assert base is not None, "the base is computed"
+    if op.name == "q.int_matmul":
+        weights = weights.T.reshape(weights.shape[1], weights.shape[0], 1, 1)
+    group = op.attrs.get("group", 1)
+    x, attrs = product_window(op, weights, float(op.attrs.get("pad_value", 0)), low)
+    form, side = low.forms.integers, low.forms.integers.side(tensor_type(op.operands[0]).dtype)  # type: ignore[union-attr]
+    if group > 1 and weights.shape[:2] == (group, 1):
+        packed = pack_depthwise_weights(weights[:, 0].transpose(1, 2, 0), form.depthwise_block, form.depthwise_side)
+        made = low.add("k.idepthwise", x, low.constant(packed), low.constant(base), like=op, **attrs)
+    else:
+        runs = runs_of(weights.shape[2:], attrs["dilations"], *x.shape[2:], group)
+        operands = (
+            pack_integer_weights(weights, group, runs, form.block, side),
+            pack_integer_base(base, group, form.block),
+        )
+        made = low.add(
+            "k.iconv", x, *map(low.constant, operands), like=op, channels=weights.shape[0], group=group, **attrs
+        )
+    low.put(op.result, as_shape(made, physical_shape(tensor_type(op.result)), op, low))
+
+
+def lower_max_pool(op: Op, low: Lowering) -> None:
+    """``nn.max_pool`` of u8, i8 or i16 images; of other numbers it is a float pool."""
+    source = tensor_type(op.operands[0])
+    if len(source.shape) != 4 or source.dtype not in (DType.U8, DType.I8, DType.I16):  # type: ignore[union-attr]
+        lower_pool(op, low)
+        return
+    placed, pads, halo = low.use(op.operands[0]), op.attrs["pads"], low.halo(op.result)
+    made = low.add(
+        "k.ipool",
+        placed.value,
+        like=op,
+        taps=op.attrs["kernel"],
+        strides=op.attrs["strides"],
+        dilations=op.attrs["dilations"],
+        at=(-pads[0], -pads[1]),
+        size=op.result.shape[2:],
+        x_halo=placed.halo,
+        halo=halo,
+    )
+    low.put(op.result, made, halo)
