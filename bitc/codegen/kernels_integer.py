@@ -11,7 +11,7 @@ from bitc.ir.integer_packing import runs_of
 
 def iconv(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     """``k.iconv``: ``bitc_iconv_<x>_<w>_<isa>``."""
-    x, w, base = op.operands
+    x, w = op.operands[:2]
     attrs, (_, _, columns, elements) = op.attrs, x.shape
     group = attrs["group"]
     runs = runs_of(attrs["taps"], attrs["dilations"], columns, elements, group)

@@ -23,7 +23,8 @@ def lower_product(op: Op, low: Lowering) -> None:
         packed = pack_depthwise_weights(weights[:, 0].transpose(1, 2, 0), form.depthwise_block, form.depthwise_side)
         made = low.add("k.idepthwise", x, low.constant(packed), low.constant(base), like=op, **attrs)
     else:
-        runs = runs_of(weights.shape[2:], attrs["dilations"], *x.shape[2:], group)
+        columns, channels = x.shape[2:]
+        runs = runs_of(weights.shape[2:], attrs["dilations"], columns, channels, group)
         operands = (
             pack_integer_weights(weights, group, runs, form.block, side),
             pack_integer_base(base, group, form.block),

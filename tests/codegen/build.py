@@ -25,7 +25,7 @@ NAME = "net"
 
 def lowered(graph: Graph, target: Target) -> Graph:
     """The k graph of ``graph`` for ``target``."""
-    passes = kernel_passes(target.bits.block, target.bits.byte_rows, target.float_block)
+    passes = kernel_passes(target.bits.block, target.bits.byte_rows, target.float_block, target.isa)
     return run_passes(graph, passes)
 
 

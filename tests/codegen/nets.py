@@ -254,6 +254,8 @@ def prepared(graph: Graph) -> Graph:
     return run_passes(graph, (FlattenRanks(), ExactPadding()))
 
 
-def kernel_passes(bit_block: int = 8, byte_rows: bool = False, float_block: int = 8) -> tuple[Pass, ...]:
+def kernel_passes(
+    bit_block: int = 8, byte_rows: bool = False, float_block: int = 8, integers: str = "portable"
+) -> tuple[Pass, ...]:
     """The passes from there to kernel calls."""
-    return to_kernels(bit_block=bit_block, byte_rows=byte_rows, float_block=float_block)
+    return to_kernels(bit_block=bit_block, byte_rows=byte_rows, float_block=float_block, integers=integers)
