@@ -16,7 +16,7 @@ from bitc.ir import DType, Op, TensorType
 
 MAX_FINITE = 256
 EXACT = 1 << 24  # float32 holds every integer up to here
-_SCALES = (2.0**-126, 2.0**103)  # and times these, neither denormal nor infinite
+SCALES = (2.0**-126, 2.0**103)  # and times powers of two between these, neither denormal nor infinite
 INT32 = 1 << 31
 """What int32 stays below."""
 
@@ -30,7 +30,7 @@ class Finite:
 
 @dataclass(frozen=True, slots=True)
 class Integers:
-    """Every element is ``scale * k`` for an integer k of {lo, lo + step, ..., hi}; ``scale`` is a power of two, all exact in float32."""
+    """Every element is ``scale * k`` for an integer k of {lo, lo + step, ..., hi}; rounded to float32 unless ``dyadic``."""
 
     lo: int
     hi: int
@@ -42,9 +42,15 @@ class Integers:
         """How many values there are."""
         return (self.hi - self.lo) // self.step + 1
 
+    @property
+    def dyadic(self) -> bool:
+        """Whether ``scale`` is a power of two, so that every value is exact."""
+        return bool(np.frexp(self.scale)[0] == 0.5)
+
     def samples(self, dtype: DType) -> np.ndarray:
         """All values, ascending."""
-        return np.asarray(self.scale * np.arange(self.lo, self.hi + 1, self.step, dtype=np.int64), dtype=dtype.numpy)
+        values = self.scale * np.arange(self.lo, self.hi + 1, self.step, dtype=np.int64)
+        return np.asarray(values if self.dyadic else values.astype(np.float32), dtype=dtype.numpy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,7 @@ def dtype_fact(dtype: DType) -> Fact:
 def grid(fact: Fact) -> Integers | None:
     """The fact as multiples of a power of two, if it is that exactly."""
     if isinstance(fact, Integers):
-        return fact
+        return fact if fact.dyadic else None
     if not isinstance(fact, Finite) or not all(np.isfinite(fact.values)):
         return None
     nonzero = [v for v in fact.values if v]
@@ -118,7 +124,7 @@ def product_fact(op: Op, x: Fact, w: Fact) -> Fact:
     if padded:
         corners += [0, pad_level * b.lo, pad_level * b.hi]
     lo, hi = taps * min(corners), taps * max(corners)
-    normal = _SCALES[0] <= a.scale * b.scale <= _SCALES[1]
+    normal = SCALES[0] <= a.scale * b.scale <= SCALES[1]
     of_floats = isinstance(op.results[0].type, TensorType) and op.results[0].type.dtype.is_float
     if max(abs(lo), abs(hi)) >= (EXACT if of_floats else INT32) or (of_floats and not normal):
         return None
@@ -158,7 +164,8 @@ def bounds(fact: Fact) -> tuple[float, float]:
     if isinstance(fact, Finite):
         return fact.values[0], fact.values[-1]
     if isinstance(fact, Integers):
-        return fact.lo * fact.scale, fact.hi * fact.scale
+        ends = fact.lo * fact.scale, fact.hi * fact.scale
+        return ends if fact.dyadic else (float(np.float32(ends[0])), float(np.float32(ends[1])))
     return (fact.lo, fact.hi) if isinstance(fact, Range) else (-np.inf, np.inf)
 
 
@@ -170,7 +177,7 @@ def whole(fact: Fact) -> bool:
         case Finite(values=values):
             return all(v == int(v) for v in values if np.isfinite(v)) and all(np.isfinite(values))
         case Integers(scale=scale):
-            return scale >= 1
+            return scale == round(scale)
     return False
 
 

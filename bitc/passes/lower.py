@@ -61,7 +61,8 @@ class Lower(Pass):
 
     The options are what the target's kernels want: channels in a block of bit weights (their bytes gathered with ``byte_rows``), and
     of float weights; ``integers`` names a form of ``bitc.ir.integer_packing``. Sets the graph's attribute ``output_names`` (if the
-    import has not), for outputs that are copies and so bear other names in the IR. Raises :class:`UnsupportedError` naming every op that has no kernel.
+    import has not), for outputs that are copies and so bear other names in the IR. Raises :class:`UnsupportedError`
+    naming every op that has no kernel.
     """
 
     name: ClassVar[str] = "lower"

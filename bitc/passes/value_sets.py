@@ -20,6 +20,7 @@ from bitc.passes.facts import (
     EXACT,
     INT32,
     MAX_FINITE,
+    SCALES,
     Fact,
     Finite,
     Integers,
@@ -247,7 +248,7 @@ def _named_fact(op: Op, facts: list[Fact]) -> Fact:
         case "nn.relu":
             return narrowed(max(lo, 0.0), max(hi, 0.0), whole(facts[0]))
         case "nn.add" | "nn.sub" | "nn.mul" | "nn.div" | "nn.neg":
-            return _corner_range(op, facts)
+            return _scaled(op, facts) or _corner_range(op, facts)
         case "nn.multi_threshold":
             return narrowed(0.0, len(facts) - 1.0, True)
         case "nn.sigmoid":
@@ -263,6 +264,21 @@ def _named_fact(op: Op, facts: list[Fact]) -> Fact:
             pick = min if op.name == "nn.min" else max
             return narrowed(pick(lo, other_lo), pick(hi, other_hi), whole(facts[0]) and whole(facts[1]))
     return None
+
+
+def _scaled(op: Op, facts: list[Fact]) -> Fact:
+    """Integers times one number: each product is rounded once."""
+    if op.name != "nn.mul":
+        return None
+    fact, other = facts if isinstance(facts[0], Integers) else facts[::-1]
+    if not isinstance(fact, Integers) or not isinstance(other, Finite) or len(other.values) != 1:
+        return None
+    scale = fact.scale * other.values[0]
+    largest = max(abs(fact.lo), abs(fact.hi)) * scale
+    floats = isinstance(op.results[0].type, TensorType) and op.results[0].type.dtype is DType.F32
+    if not floats or not fact.dyadic or scale < SCALES[0] or largest >= 2.0**127:
+        return None
+    return Integers(fact.lo, fact.hi, fact.step, scale)
 
 
 def _corner_range(op: Op, facts: list[Fact]) -> Fact:

@@ -412,13 +412,13 @@ def test_layers_over_other_ranks(tmp_path: Path) -> None:
 
 
 def test_scales_taken_out_of_a_sum_are_exact_only_if_they_change_no_bit(tmp_path: Path) -> None:
-    """Weights ±a under activations of too many levels for bits: the signs are summed first, so an odd ``a`` rounds elsewhere."""
+    """Weights ±a under activations that are no codes: the signs are summed first, so an odd ``a`` rounds elsewhere."""
     net = Net()
     x = net.input("x", (1, 30))
     for scale in (0.5, 1.2345678):
         net.output(net.node("MatMul", x, signs(30, 3) * F(scale)))
     model = net.save(tmp_path / "scales.onnx")
-    session = build_quickly(model, "portable", tmp_path, values={"x": range(-8, 9)})
+    session = build_quickly(model, "portable", tmp_path, values={"x": [-2000.0, *range(-8, 9), 2000.5]})
     assert product_forms(session) == ["float32 x 1 bit"] * 2
     assert [output["contract"]["exact"] for output in session.metadata["outputs"]] == [True, False]
     feeds = {"x": np.random.default_rng(0).integers(-8, 9, (1, 30)).astype(F)}
