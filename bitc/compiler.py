@@ -57,18 +57,21 @@ def compile(
     emit: Sequence[str] = ("c", "so"),
     pipeline: str | None = None,
     trace: Trace | None = None,
+    profile: bool = False,
 ) -> Artifact:
     """Compile the ONNX file ``path`` into the artefact folder ``out`` (default: ``<name>-<target>`` in the working directory).
 
     ``dims`` binds symbolic dimensions; ``values`` promises which values an input takes; ``sign_zero`` declares what Sign(0) may be;
-    ``trace`` watches the passes. Raises a :class:`bitc.errors.BitcError`; then nothing is written.
+    ``trace`` watches the passes; ``profile`` makes a build that times its layers (:mod:`bitc.profile`). Raises a :class:`bitc.errors.BitcError`; then nothing is written.
     """
     options = Options(dims or {}, values or {}, sign_zero, pipeline)
     chosen = target_named(target)
     check_emit(emit)
     trace = trace if trace is not None else Trace()
     graph = lower(path, chosen, options, trace)
-    generated = generate(graph, name=name or default_name(path), target=chosen, options=_recorded(options))
+    recorded = _recorded(options) | ({"build": "profiling"} if profile else {})
+    named = name or default_name(path)
+    generated = generate(graph, name=named, target=chosen, options=recorded, profile=profile)
     texts = dict(generated.files)
     name = generated.manifest["name"]
     binaries: dict[str, bytes] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -10,7 +11,7 @@ from bitc.codegen.kernels import BY_IMAGE, calls_of
 from bitc.codegen.maps import dtype_of
 from bitc.codegen.memory_plan import ALIGN_BYTES, plan_memory
 from bitc.codegen.names import comment, unique_identifiers
-from bitc.codegen.plan import Port, Program, Step
+from bitc.codegen.plan import Call, Port, Program, Step
 from bitc.codegen.targets import Target
 from bitc.errors import Diagnostic, UnsupportedError
 from bitc.ir import Graph, Op
@@ -61,11 +62,8 @@ def _single(op: Op, out: Assembly) -> Step:
     images, rows = op.results[0].shape[:2] if op.name in BY_IMAGE else (1, 1)
     if op.name in BY_IMAGE and op.name not in ("k.fill_halo", "k.copy_image"):
         images, rows = image_rows(op)
-    frame = Frame(images, rows)
     out.inner = frozenset()
-    calls = tuple(calls_of(op, frame, out))
-    out.program.layers.append(layer(op, [call.function for call in calls]))
-    return Step(_note([op]), images, rows, rows, calls)
+    return Step(_note([op]), images, rows, rows, tuple(_calls(op, Frame(images, rows), out)))
 
 
 def _rows(op: Op, out: Assembly) -> None:
@@ -75,12 +73,16 @@ def _rows(op: Op, out: Assembly) -> None:
     step = op.attrs["step"]
     frame = Frame(images, rows, by_band=step < rows)
     out.inner = frozenset(inner_values(body))
-    calls = []
-    for inner in ops:
-        made = calls_of(inner, frame, out)
-        out.program.layers.append(layer(inner, [call.function for call in made]))
-        calls += made
+    calls = [call for inner in ops for call in _calls(inner, frame, out)]
     out.program.steps.append(Step(_note(ops), images, rows, step, tuple(calls)))
+
+
+def _calls(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    """The calls that compute ``op``, which becomes the program's next layer."""
+    layers = out.program.layers
+    made = [replace(call, layer=len(layers)) for call in calls_of(op, frame, out)]
+    layers.append(layer(op, [call.function for call in made]))
+    return made
 
 
 def _note(ops: list[Op]) -> str:

@@ -34,17 +34,29 @@ class Generated:
     weight_bytes: int
 
 
-def generate(graph: Graph, *, name: str, target: Target, options: Mapping[str, str], guard_bytes: int = 0) -> Generated:
+def generate(
+    graph: Graph,
+    *,
+    name: str,
+    target: Target,
+    options: Mapping[str, str],
+    guard_bytes: int = 0,
+    profile: bool = False,
+) -> Generated:
     """The library ``name`` (made a C identifier) for ``graph`` on ``target``.
 
     ``options`` go into the banner. ``graph.attrs`` may hold ``batch`` (the symbol of a free batch dimension; the graph is then for one
     item), ``model_name``, ``model_sha256``, ``layer_contracts`` and ``output_contracts`` (see ``state-contracts``).
-    ``guard_bytes`` leaves gaps between buffers (for tests). Raises :class:`UnsupportedError`.
+    ``guard_bytes`` leaves gaps between buffers (for tests). ``profile`` adds ``<name>_run_profiled``, which times each layer, and the
+    manifest's ``profile``: how many calls of each layer it times in a run of one item. Raises :class:`UnsupportedError`.
     """
     program = build_program(graph, names.library_name(name), target, guard_bytes)
     manifest = _manifest(graph, program, target)
+    if profile:
+        manifest["profile"] = {"laps": program.laps()}
     facts = {
         "p": program,
+        "profile": profile,
         "upper": program.name.upper(),
         "batch": graph.attrs.get("batch") or None,
         "banner": _banner(graph, target, options),

@@ -60,11 +60,12 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One kernel call; with ``per_row`` it stands in a loop over rows ``r`` from ``y`` to ``end``."""
+    """One kernel call; with ``per_row`` it stands in a loop over rows ``r`` from ``y`` to ``end``. ``layer``: of ``Program.layers``."""
 
     function: str
     arguments: tuple[str, ...]
     per_row: bool = False
+    layer: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,11 @@ class Step:
     def by_rows(self) -> bool:
         """Whether there is a loop over rows."""
         return self.row_step < self.rows
+
+    @property
+    def repeats(self) -> int:
+        """How often each of the calls is reached in a run of one item."""
+        return self.images * -(-self.rows // self.row_step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +145,14 @@ class Program:
     def weight_bytes(self) -> int:
         """Bytes of all constant arrays."""
         return sum(array.bytes for array in self.arrays)
+
+    def laps(self) -> list[int]:
+        """For each layer, how many calls of a run of one item a profiling build times."""
+        counts = [0] * len(self.layers)
+        for step in self.steps:
+            for call in step.calls:
+                counts[call.layer] += step.repeats
+        return counts
 
     def unused_parameters(self) -> list[str]:
         """Parameters of the function of one item that nothing reads."""
