@@ -59,6 +59,8 @@ def expression(op: Op, args: Sequence[str], constant: Sequence[bool]) -> str:
         return _extreme(name, source, args, constant)
     if name in ("nn.relu", "nn.prelu", "nn.abs") and source in _UNSIGNED:
         return args[0]
+    if name == "nn.fma":  # infer lets float32 in only
+        return f"(float)((double){args[0]} * (double){args[1]} + (double){args[2]})"
     table = _FLOAT if source.is_float else _INTEGER
     if name in table and source is not DType.BOOL:
         return table[name](op, args)

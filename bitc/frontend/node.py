@@ -26,6 +26,7 @@ CHANNELS_LAST = "qonnx.custom_op.channels_last"
 MICROSOFT = "com.microsoft"
 _DOMAINS = {
     "ai.onnx": STANDARD,
+    "finn": QONNX,
     "onnx.brevitas": QONNX,
     "finn.custom_op.general": QONNX,
     "qonnx.custom_op.general": QONNX,

@@ -83,6 +83,16 @@ def whole(value: Value, inputs: list[np.ndarray], evaluated: np.ndarray) -> np.n
     return np.array(wrapped, dtype).reshape(inputs[0].shape)
 
 
+def test_multiply_add_rounds_once(tmp_path: Path) -> None:
+    n = Net(0)
+    rng = np.random.default_rng(0)
+    inputs = [rng.standard_normal((1, 4096)).astype(np.float32) for _ in range(3)]
+    inputs[2][0, :2048] = -inputs[0][0, :2048] * inputs[1][0, :2048]  # what is left is the product's own rounding
+    got, wanted = run(n.graph(n.b.add("nn.fma", *(n.input(1, 4096) for _ in inputs))), inputs, tmp_path)
+    np.testing.assert_array_equal(got[0], wanted[0])
+    assert (got[0] != inputs[0] * inputs[1] + inputs[2]).sum() > 2000
+
+
 def test_casts_between_all_dtypes(tmp_path: Path) -> None:
     n = Net(0)
     inputs, outputs = [], []
