@@ -16,6 +16,9 @@
 
 #include "base.h"
 
+/* Bytes of weights that one pass over the pixels may use: they stay in the L2 cache between the pixel tiles. */
+#define BITC_ICONV_PASS 196608
+
 /* Geometry of an integer NHWC convolution. A window is runs_h x runs_w runs of values that lie side by side in memory:
  * one tap's channels, a window row of a dense image, or a whole window as wide as the image. */
 typedef struct bitc_iconv {
@@ -26,6 +29,7 @@ typedef struct bitc_iconv {
     int32_t runs_h, runs_w;
     int32_t run;                /* values of a run */
     int32_t run_row, run_pixel; /* values from one run to the next, down and across */
+    int32_t chain;              /* u8_i8: so many consecutive sums of two neighbours' products fit int16_t; 0: not one */
 } bitc_iconv;
 
 /* The position of the next output pixel: elements from x to its first tap, and the same for its row; its column. */
@@ -39,6 +43,12 @@ BITC_INLINE int32_t bitc_imin32(int32_t a, int32_t b) { return a < b ? a : b; }
 /* Entries of one block's weights, with `side` values of a run in each. */
 BITC_INLINE ptrdiff_t bitc_iconv_terms(const bitc_iconv *g, int32_t side) {
     return (ptrdiff_t)g->runs_h * g->runs_w * ((g->run + side - 1) / side);
+}
+
+/* Channel blocks (of `bytes` of weights each) of one pass over the pixels. */
+BITC_INLINE int32_t bitc_iconv_pass(ptrdiff_t bytes) {
+    const ptrdiff_t blocks = BITC_ICONV_PASS / bytes;
+    return blocks < 1 ? 1 : (int32_t)blocks;
 }
 
 BITC_INLINE bitc_icursor bitc_iconv_start(const bitc_iconv *g, int32_t y0) {
@@ -57,6 +67,14 @@ BITC_INLINE ptrdiff_t bitc_iconv_next(const bitc_iconv *g, bitc_icursor *at) {
         at->column = 0;
     }
     return here;
+}
+
+/* The first taps of the next `count` pixels; slots past `count` repeat the last one. */
+BITC_INLINE void bitc_iconv_pixels(const bitc_iconv *g, bitc_icursor *cursor, int32_t count, int32_t slots,
+                                   ptrdiff_t *at) {
+    for (int32_t p = 0; p < slots; p++) {
+        at[p] = p < count ? bitc_iconv_next(g, cursor) : at[p - 1];
+    }
 }
 
 #endif

@@ -4,8 +4,7 @@
 
 #include "idepthwise.h"
 
-/* One tap beside another, all channels in one block in their own order: w is [channel blocks of 64][taps][64]. */
-#define BITC_IDEPTHWISE_BLOCK_PORTABLE 64
+#define BITC_IDEPTHWISE_BLOCK_PORTABLE 16
 #define BITC_IDEPTHWISE_SIDE_PORTABLE 1
 
 BITC_GCC_NOINLINE void bitc_idepthwise_tap_u8_portable(int32_t *BITC_RESTRICT y, const uint8_t *BITC_RESTRICT x,
@@ -40,15 +39,16 @@ BITC_INLINE void bitc_idepthwise_block_portable(const bitc_idepthwise *g, const 
 BITC_INLINE void bitc_idepthwise_any_portable(const bitc_idepthwise *g, const void *x, const int16_t *w,
                                               const int32_t *base, int32_t *y, int32_t y0, int32_t y1,
                                               const int bytes) {
-    const ptrdiff_t taps = (ptrdiff_t)g->taps_h * g->taps_w;
+    const int32_t block = BITC_IDEPTHWISE_BLOCK_PORTABLE, n = g->channels < block ? g->channels : block;
+    const ptrdiff_t weights = (ptrdiff_t)g->taps_h * g->taps_w * block;
     for (int32_t row = y0; row < y1; row++) {
         for (int32_t column = 0; column < g->out_w; column++, y += g->channels) {
             const ptrdiff_t at = (ptrdiff_t)row * g->step_h * g->in_row + (ptrdiff_t)column * g->step_w * g->in_pixel;
-            memcpy(y, base, sizeof(int32_t) * (size_t)g->channels);
-            for (int32_t c = 0; c < g->channels; c += BITC_IDEPTHWISE_BLOCK_PORTABLE) {
-                const int32_t left = g->channels - c;
-                const int32_t n = left < BITC_IDEPTHWISE_BLOCK_PORTABLE ? left : BITC_IDEPTHWISE_BLOCK_PORTABLE;
-                bitc_idepthwise_block_portable(g, x, at + c, w + c * taps, y + c, n, bytes);
+            const int16_t *from = w;
+            for (int32_t b = 0; b < g->channels; b += block, from += weights) {
+                const int32_t c = bitc_idepthwise_channel(g, b, block);
+                memcpy(y + c, base + c, sizeof(int32_t) * (size_t)n);
+                bitc_idepthwise_block_portable(g, x, at + c, from, y + c, n, bytes);
             }
         }
     }

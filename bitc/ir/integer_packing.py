@@ -35,7 +35,7 @@ class IntegerForm:
         return self.side_u8 if x is DType.U8 else self.side_i16
 
 
-INTEGERS_PORTABLE = IntegerForm(1, 1, 1, 64, 1, DType.I16)
+INTEGERS_PORTABLE = IntegerForm(1, 1, 1, 16, 1, DType.I16)
 INTEGERS_AVX2 = IntegerForm(16, 4, 2, 16, 2, DType.I16)
 INTEGERS_AVX512 = IntegerForm(16, 4, 2, 32, 2, DType.U8)
 INTEGER_FORMS = {"portable": INTEGERS_PORTABLE, "avx2": INTEGERS_AVX2, "avx512": INTEGERS_AVX512}
@@ -126,6 +126,21 @@ def unpack_integer_weights(packed: np.ndarray, taps: tuple[int, int], channels: 
     return by_run.reshape(channels, *taps, -1).transpose(0, 3, 1, 2)
 
 
+def longest_chain(packed: np.ndarray, highest: int) -> int:
+    """How many consecutive sums of two neighbours' products fit 16 bits, for packed weights and activations 0 .. ``highest``.
+
+    The sums of a chain lie under another in the same lane: all that one 16-bit accumulator of AVX2 takes. 0: not even one fits.
+
+    >>> packed = np.array([100, 28, -100, 28]).reshape(1, 1, 1, 1, 4)
+    >>> longest_chain(packed, 255), longest_chain(packed + 1, 255), longest_chain(packed, 15)
+    (1, 0, 17)
+    """
+    pairs = packed.astype(np.int64).reshape(*packed.shape[:-1], -1, 2)
+    upper, lower = np.maximum(pairs, 0).sum(axis=-1).max(), np.maximum(-pairs, 0).sum(axis=-1).max()
+    largest = highest * max(int(upper), int(lower))
+    return 2**15 - 1 if largest == 0 else min((2**15 - 1) // largest, 2**15 - 1)
+
+
 def pack_integer_base(base: np.ndarray, group: int, block: int) -> np.ndarray:
     """What sums of M channels start from, [M], as int32 [group * ceil(M/group/block) * block].
 
@@ -153,6 +168,19 @@ def _lanes(block: int, side: int) -> np.ndarray:
     return channels if side == 1 else np.concatenate([channels[channels % 8 < 4], channels[channels % 8 >= 4]])
 
 
+def _depthwise_channels(channels: int, block: int) -> np.ndarray:
+    """The channel of each place of all blocks, [blocks, block], in order; -1 where there is none.
+
+    The last block ends with the channels and repeats some of the one before it: it is read and written whole.
+
+    >>> _depthwise_channels(5, 4).tolist(), _depthwise_channels(3, 4).tolist()
+    ([[0, 1, 2, 3], [1, 2, 3, 4]], [[0, 1, 2, -1]])
+    """
+    first = np.minimum(np.arange(0, channels, block), max(channels - block, 0))
+    held = first[:, np.newaxis] + np.arange(block)
+    return np.where(held < channels, held, -1)
+
+
 def pack_depthwise_weights(w: np.ndarray, block: int, side: int) -> np.ndarray:
     """Integer weights [KH, KW, C] as int16 [ceil(C/block), ceil(KH*KW/side), block, side].
 
@@ -160,10 +188,11 @@ def pack_depthwise_weights(w: np.ndarray, block: int, side: int) -> np.ndarray:
     [[[[1], [2]], [[3], [4]]]]
     """
     count, channels = w.shape[0] * w.shape[1], w.shape[2]
-    padded = np.zeros((-(-count // side) * side, -(-channels // block) * block), np.int16)
-    padded[:count, :channels] = w.reshape(count, channels)
-    places = padded.reshape(-1, side, padded.shape[1] // block, block).transpose(2, 0, 3, 1)
-    return np.ascontiguousarray(places[:, :, _lanes(block, side)])
+    held = _depthwise_channels(channels, block)[:, _lanes(block, side)]
+    padded = np.zeros((-(-count // side) * side, channels), np.int16)
+    padded[:count] = w.reshape(count, channels)
+    places = np.where(held >= 0, padded[:, held], 0).reshape(-1, side, *held.shape)
+    return np.ascontiguousarray(places.transpose(2, 0, 3, 1), dtype=np.int16)
 
 
 def unpack_depthwise_weights(packed: np.ndarray, taps: tuple[int, int], channels: int) -> np.ndarray:
@@ -173,6 +202,7 @@ def unpack_depthwise_weights(packed: np.ndarray, taps: tuple[int, int], channels
     [[[1, 2], [3, 4]]]
     """
     blocks, entries, block, side = packed.shape
-    natural = packed[:, :, np.argsort(_lanes(block, side))].transpose(1, 3, 0, 2)
-    values = natural.reshape(entries * side, blocks * block)[: taps[0] * taps[1], :channels]
-    return values.reshape(*taps, channels).astype(np.int64)
+    held = _depthwise_channels(channels, block)[:, _lanes(block, side)]
+    values = np.zeros((entries * side, channels), np.int64)
+    values[:, held[held >= 0]] = packed.transpose(1, 3, 0, 2).reshape(entries * side, blocks, block)[:, held >= 0]
+    return values[: taps[0] * taps[1]].reshape(*taps, channels)

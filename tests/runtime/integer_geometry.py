@@ -10,9 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitc.ir.integer_packing import INTEGERS_AVX2, INTEGERS_AVX512, INTEGERS_PORTABLE
 from bitc.ir.types import DType
 
+from .harness import ISAS
+
 Array = npt.NDArray[Any]
+
+FORMS = dict(zip(ISAS, (INTEGERS_PORTABLE, INTEGERS_AVX2, INTEGERS_AVX512), strict=True))
 
 EXTREMES = {
     DType.U8: (0, 255, 128, 1),
@@ -91,9 +96,7 @@ class Conv:
             for c in range(self.taps[1]):
                 rows, columns = (
                     slice(tap * dilation, tap * dilation + (size - 1) * stride + 1, stride)
-                    for tap, dilation, size, stride in zip(
-                        (r, c), self.dilations, self.size, self.strides, strict=True
-                    )
+                    for tap, dilation, size, stride in zip((r, c), self.dilations, self.size, self.strides, strict=True)
                 )
                 pixels = x[rows, columns].astype(np.int64).reshape(*self.size, self.group, self.in_c)
                 total += np.einsum("hwgi,goi->hwgo", pixels, grouped[..., r, c])

@@ -9,20 +9,12 @@ import numpy as np
 import pytest
 
 from bitc.ir import lookup
-from bitc.ir.integer_packing import (
-    INTEGERS_AVX2,
-    INTEGERS_AVX512,
-    INTEGERS_PORTABLE,
-    pack_integer_base,
-    pack_integer_weights,
-    runs_of,
-)
+from bitc.ir.integer_packing import longest_chain, pack_integer_base, pack_integer_weights, runs_of
 from bitc.ir.types import DType
 
-from .harness import COMPILERS, ISAS, Kernels, check_compiles, for_each_isa, guarded, kernels
-from .integer_geometry import Array, Conv, fenced, values
+from .harness import COMPILERS, Kernels, check_compiles, for_each_isa, guarded, kernels
+from .integer_geometry import FORMS, Array, Conv, fenced, values
 
-FORMS = dict(zip(ISAS, (INTEGERS_PORTABLE, INTEGERS_AVX2, INTEGERS_AVX512), strict=True))
 STORAGE = ((DType.U8, DType.I8), (DType.I16, DType.I8), (DType.I16, DType.I16))
 CHANNELS = (1, 2, 3, 4, 5, 7, 8, 15, 16, 17)
 
@@ -48,8 +40,8 @@ def _geometries() -> Iterator[Conv]:
 GEOMETRIES = tuple(_geometries())
 
 
-def _struct(k: Kernels, conv: Conv) -> Any:
-    rows, columns, channels = conv.in_shape
+def _struct(k: Kernels, conv: Conv, chain: int) -> Any:
+    _, columns, channels = conv.in_shape
     runs = runs_of(conv.taps, conv.dilations, columns, channels, conv.group)
     row = columns * channels
     return k.ffi.new(
@@ -68,13 +60,14 @@ def _struct(k: Kernels, conv: Conv) -> Any:
             "run": runs.length,
             "run_row": conv.dilations[0] * row,
             "run_pixel": conv.dilations[1] * channels,
+            "chain": chain,
         },
     )
 
 
-def _run(k: Kernels, function: str, conv: Conv, x: Array, w: Array, base: Array, at_end: bool) -> Array:
+def _run(k: Kernels, function: str, conv: Conv, x: Array, w: Array, base: Array, at_end: bool, chain: int = 0) -> Array:
     """The output, computed in two bands of rows; the input lies against an inaccessible page."""
-    struct = _struct(k, conv)
+    struct = _struct(k, conv, chain)
     kind = {"uint8": "uint8_t *", "int16": "int16_t *"}[x.dtype.name]
     with guarded((*conv.size, conv.channels), np.int32, align=4) as y, fenced(x, at_end) as address:
         for first, last in ((0, 1), (1, conv.size[0])):
@@ -119,6 +112,25 @@ def test_iconv(isa: str, x_type: DType, w_type: DType) -> None:
             x[np.newaxis], packed, bases, channels=conv.channels, group=conv.group, **conv.attrs
         )
         np.testing.assert_array_equal(np.asarray(meaning)[0], expected, str(conv))
+
+
+@for_each_isa
+@pytest.mark.parametrize("highest", [1, 15, 127, 255])
+def test_chains_of_sixteen_bits(isa: str, highest: int) -> None:
+    """u8 activations up to ``highest`` and weights as large as keep at least one pair within 16 bits: chains of every length."""
+    k, form = kernels(f"iconv_{isa}.h", isa=isa), FORMS[isa]
+    rng = np.random.default_rng(9)
+    for number, conv in enumerate(GEOMETRIES):
+        x = rng.choice(np.array([0, highest], np.uint8), conv.in_shape, p=[0.1, 0.9])
+        most = min(127, 32767 // highest // 2 >> number % 5)
+        w = rng.choice([most, -most], (conv.channels, conv.in_c, *conv.taps), p=[0.9, 0.1])
+        base = rng.integers(-1000, 1000, conv.channels).astype(np.int32)
+        runs = runs_of(conv.taps, conv.dilations, *conv.in_shape[1:], conv.group)
+        packed = pack_integer_weights(w, conv.group, runs, form.block, form.side_u8)
+        chain = longest_chain(packed, highest) if form.side_u8 == 4 else 0
+        bases = pack_integer_base(base, conv.group, form.block)
+        got = _run(k, f"bitc_iconv_u8_i8_{isa}", conv, x, packed, bases, at_end=True, chain=chain)
+        np.testing.assert_array_equal(got, conv.reference(x, w, base), str(conv))
 
 
 @for_each_isa
