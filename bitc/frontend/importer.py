@@ -10,9 +10,11 @@ import onnx
 from bitc.errors import BitcError, Diagnostic, ModelError, UnsupportedError, first_error
 from bitc.frontend import (  # noqa: F401  (each enters its handlers)
     activations,
+    block_weights,
     elementwise,
     images,
     linear,
+    microsoft_float,
     normalize,
     qonnx,
     qonnx_float,

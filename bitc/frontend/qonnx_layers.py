@@ -6,10 +6,10 @@ becomes the plain op on [N, C, H, W] between transposes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 
+from bitc.frontend.channels_last import on_channels_first, to_channels_first
 from bitc.frontend.images import max_pool
 from bitc.frontend.linear import conv
 from bitc.frontend.node import CHANNELS_LAST, QONNX, Node, handles
@@ -45,7 +45,7 @@ def quant_avg_pool(n: Node) -> Value:
         case "NCHW":
             return pool(_image(n, n.x()))
         case "NHWC":
-            return _on_channels_first(n, pool)
+            return on_channels_first(n, pool)
         case other:
             raise n.broken("data_layout is NCHW or NHWC", other)
 
@@ -99,37 +99,23 @@ def im2col(n: Node) -> Value:
 @handles("MaxPool", domains=(CHANNELS_LAST,))
 def max_pool_channels_last(n: Node) -> Value:
     """y = maximum over windows of an image [N, spatial..., C]"""
-    return _on_channels_first(n, lambda x: max_pool(replace(n, inputs=(x,))))
+    return on_channels_first(n, lambda x: max_pool(replace(n, inputs=(x,))))
 
 
 @handles("Conv", domains=(CHANNELS_LAST,))
 def conv_channels_last(n: Node) -> Value:
     """y = x * w + b over windows of an image [N, spatial..., C]; the weights are [M, kernel..., C/group] too"""
-    weights = n.emit("nn.transpose", n.x(1), perm=_to_channels_first(len(n.x(1).shape)))
-    return _on_channels_first(n, lambda x: conv(replace(n, inputs=(x, weights, *n.inputs[2:]))))
+    weights = n.emit("nn.transpose", n.x(1), perm=to_channels_first(len(n.x(1).shape)))
+    return on_channels_first(n, lambda x: conv(replace(n, inputs=(x, weights, *n.inputs[2:]))))
 
 
 @handles("BatchNormalization", domains=(CHANNELS_LAST,))
 def batch_normalization_channels_last(n: Node) -> Value:
     """BatchNormalization over the last axis"""
-    return _on_channels_first(n, lambda x: batch_normalization(replace(n, inputs=(x, *n.inputs[1:]))))
+    return on_channels_first(n, lambda x: batch_normalization(replace(n, inputs=(x, *n.inputs[1:]))))
 
 
 def _image(n: Node, x: Value) -> Value:
     if len(x.shape) != 4:
         raise n.broken(f"{n.op_type} takes an image of rank 4", str(x.type))
     return x
-
-
-def _to_channels_first(rank: int) -> tuple[int, ...]:
-    return (0, rank - 1, *range(1, rank - 1))
-
-
-def _on_channels_first(n: Node, function: Callable[[Value], Value]) -> Value:
-    """``function`` applied to operand 0 as [N, C, spatial...], the result as [N, spatial..., C] again."""
-    x = n.x(0)
-    rank = len(x.shape)
-    if rank < 3:
-        raise n.broken(f"{n.op_type} takes an image [N, spatial..., C]", str(x.type))
-    y = function(n.emit("nn.transpose", x, perm=_to_channels_first(rank)))
-    return n.emit("nn.transpose", y, perm=(0, *range(2, rank), 1))
