@@ -7,6 +7,7 @@
 #include <simde/x86/avx2.h>
 #include <simde/x86/avx512.h>
 #include <simde/x86/fma.h>
+#include "masked_integers.h"
 #include "masked_memory.h"
 
 typedef simde__mmask8 __mmask8;
