@@ -62,7 +62,8 @@ def compile(
     """Compile the ONNX file ``path`` into the artefact folder ``out`` (default: ``<name>-<target>`` in the working directory).
 
     ``dims`` binds symbolic dimensions; ``values`` promises which values an input takes; ``sign_zero`` declares what Sign(0) may be;
-    ``trace`` watches the passes; ``profile`` makes a build that times its layers (:mod:`bitc.profile`). Raises a :class:`bitc.errors.BitcError`; then nothing is written.
+    ``trace`` watches the passes; ``profile`` makes a build that times its layers (:mod:`bitc.profile`).
+    Raises a :class:`bitc.errors.BitcError`; then nothing is written.
     """
     options = Options(dims or {}, values or {}, sign_zero, pipeline)
     chosen = target_named(target)

@@ -93,7 +93,7 @@ def layer_lines(layers: Sequence[Mapping[str, Any]]) -> list[str]:
         count = f"{layer['macs']:,}" if layer["macs"] else ""
         lines.append(
             f"{number:>2} {layer['form']:<18} {layer['kernel']:<{kernel}}  {_shape(layer):<{result}}  {count:>{macs}}  "
-            f"{layer.get('contract', ''):<8}  {_nodes(layer['node'])}".rstrip()
+            f"{layer.get('contract', ''):<8}  {first_node(layer['node'])}".rstrip()
         )
         if layer.get("why"):
             hint = f" ({layer['hint']})" if layer.get("hint") else ""
@@ -105,7 +105,7 @@ def _shape(layer: Mapping[str, Any]) -> str:
     return "x".join(map(str, layer["shape"]))
 
 
-def _nodes(text: str) -> str:
+def first_node(text: str) -> str:
     """The first node of a fused step, and how many more there are."""
     first, *more = text.split("; ")
     return f"{first} and {len(more)} more" if more else first

@@ -39,10 +39,15 @@ def build_program(graph: Graph, name: str, target: Target, guard_bytes: int = 0)
         elif op.name not in ("nn.constant", "k.view"):
             program.steps.append(_single(op, out))
     reasons = {node: (why, hint) for node, why, hint in graph.attrs.get("why_not_one_bit", ())}
+    costs: dict[str, list[str]] = {}
+    for node, text in graph.attrs.get("form_costs", ()):
+        costs.setdefault(node, []).append(text)
     for entry in program.layers:
         if entry["macs"] and entry["node"] in contracts:
             entry["contract"] = contracts[entry["node"]]
             entry["why"], entry["hint"] = reasons.get(entry["node"], ("", ""))
+            if entry["node"] in costs:
+                entry["costs"] = costs[entry["node"]]
     return program
 
 

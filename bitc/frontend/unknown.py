@@ -98,10 +98,15 @@ def unknown_op(node: Node) -> NodeProblem:
         title, code, rule = f"{full_name} is not supported in this opset", "U002", f"opset {versions}"
     else:
         title, code, rule = f"operation {full_name} is not supported", "U001", ""
-    return NodeProblem(Diagnostic(code, title, node.where, rule, hint=_hint(domain, node.op_type)), broken=False)
+    return NodeProblem(Diagnostic(code, title, node.where, rule, hint=hint_for(domain, node.op_type)), broken=False)
 
 
-def _hint(domain: str, op_type: str) -> str:
+def refused_on_purpose() -> dict[tuple[str, str], str]:
+    """By canonical domain and op type, the advice for operators that have no handler."""
+    return {key: hint for key, hint in _HINTS.items() if key not in HANDLERS}
+
+
+def hint_for(domain: str, op_type: str) -> str:
     """Advice for the op, else for its domain or the domain's parent (FINN's ``.hls`` and ``.rtl``)."""
     parent = domain.rpartition(".")[0]
     return _HINTS.get((domain, op_type)) or _DOMAIN_HINTS.get(domain) or _DOMAIN_HINTS.get(parent, "")
