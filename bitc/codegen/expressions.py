@@ -47,6 +47,8 @@ def expression(op: Op, args: Sequence[str], constant: Sequence[bool]) -> str:
     name = op.name
     if name == "nn.cast":
         return cast(args[0], source, result)
+    if name == "nn.saturate":
+        return _saturated(op, args[0])
     if name == "nn.where":
         return f"{args[0]} ? {args[1]} : {args[2]}"
     if name in _COMPARE:
@@ -73,6 +75,14 @@ def expression(op: Op, args: Sequence[str], constant: Sequence[bool]) -> str:
             here=f"{', '.join(str(o.type) for o in op.operands)} -> {op.result.type}",
         )
     )
+
+
+def _saturated(op: Op, a: str) -> str:
+    """Both comparisons are false for NaN, and compile to a maximum and a minimum."""
+    source, to = element_type(op, 0), element_type(op)
+    low, high = literal(op.attrs["lo"], source), literal(op.attrs["hi"], source)
+    wide = "" if not source.is_float or to in (DType.I64, DType.U64, DType.U32) else "(int32_t)"
+    return f"({CTYPES[to]}){wide}({a} >= {low} ? {a} <= {high} ? {a} : {high} : {low})"
 
 
 def _extreme(name: str, dtype: DType, args: Sequence[str], constant: Sequence[bool]) -> str:
