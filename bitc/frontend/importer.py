@@ -15,6 +15,7 @@ from bitc.frontend import (  # noqa: F401  (each enters its handlers)
     images,
     linear,
     microsoft_float,
+    microsoft_quantized,
     normalize,
     qonnx,
     qonnx_float,

@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import sqrt
 
-from onnx import helper
-
 from bitc.frontend import activations
 from bitc.frontend.channels_last import on_channels_first
 from bitc.frontend.images import max_pool
 from bitc.frontend.linear import conv, gemm
-from bitc.frontend.node import MICROSOFT, STANDARD, Node, find_handler, handles
+from bitc.frontend.node import MICROSOFT, STANDARD, Node, handles
+from bitc.frontend.standard_op import RECENT_OPSET, standard_op
 from bitc.ir import Value
 
 _CONV_PARAMETERS: Mapping[str, Sequence[str]] = {
@@ -39,7 +38,7 @@ _GEMM_PARAMETERS: Mapping[str, Sequence[str]] = {
     "Tanh": (),
     "ThresholdedRelu": ("alpha",),
 }
-_CLIP_WITH_ATTRIBUTES, _RECENT = 6, 22
+_CLIP_WITH_ATTRIBUTES = 6
 
 
 @handles("FusedConv", domains=(MICROSOFT,))
@@ -86,14 +85,7 @@ def _activated(n: Node, y: Value, name: str, parameters: Mapping[str, float]) ->
     """The standard op ``name`` on ``y``; nothing if the name is empty."""
     if not name:
         return y
-    opset = _CLIP_WITH_ATTRIBUTES if name == "Clip" else _RECENT
-    handler = find_handler(STANDARD, name, opset)
-    assert handler is not None, name
-    proto = helper.make_node(name, ["y"], ["f"], name=n.proto.name)
-    proto.attribute.extend(helper.make_attribute(key, float(value)) for key, value in parameters.items())
-    result = handler(replace(n, proto=proto, opset=opset, inputs=(y,)))
-    assert isinstance(result, Value)
-    return result
+    return standard_op(n, name, y, opset=_CLIP_WITH_ATTRIBUTES if name == "Clip" else RECENT_OPSET, **parameters)
 
 
 @handles("FusedMatMul", "TransposeMatMul", domains=(MICROSOFT,))

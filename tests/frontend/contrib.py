@@ -55,7 +55,7 @@ def contrib(
     inputs: Collection[str] = ("x",),
     outputs: str = "y",
     domain: str = DOMAIN,
-    opset: int = 21,
+    version: int = 21,
     **attrs: Any,
 ) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
     """A one-node model and its feeds; operands not among ``inputs`` are initializers, None leaves an optional one out."""
@@ -64,7 +64,7 @@ def contrib(
     present = {name: np.asarray(value) for name, value in operands.items() if value is not None}
     feeds = {name: value for name, value in present.items() if name in inputs}
     constants = {name: value for name, value in present.items() if name not in inputs}
-    return model([made], feeds, constants, outputs, opset, {DOMAIN: 1}), feeds
+    return model([made], feeds, constants, outputs, version, {DOMAIN: 1}), feeds
 
 
 def both(op_type: str, operands: Mapping[str, np.ndarray | None], **rest: Any) -> Pair:

@@ -1,0 +1,31 @@
+"""A standard op in place of one that contains it: the handler of that op runs as if the file held it at this node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from onnx import helper
+
+from bitc.frontend.node import STANDARD, Node, find_handler
+from bitc.ir import Value
+
+RECENT_OPSET = 22
+
+
+def standard_op(
+    n: Node,
+    op_type: str,
+    *operands: Value | None,
+    opset: int = RECENT_OPSET,
+    **attributes: float | Sequence[int] | str | None,
+) -> Value:
+    """The one result of the standard ``op_type`` on ``operands``; attributes that are None are left out."""
+    handler = find_handler(STANDARD, op_type, opset)
+    assert handler is not None, f"{op_type} of opset {opset}"
+    proto = helper.make_node(op_type, [f"{n.op_type}.{i}" for i in range(len(operands))], ["y"], name=n.proto.name)
+    given = {name: value for name, value in attributes.items() if value is not None}
+    proto.attribute.extend(helper.make_attribute(name, value) for name, value in given.items())
+    result = handler(replace(n, proto=proto, opset=opset, inputs=operands))
+    assert isinstance(result, Value)
+    return result
