@@ -1,4 +1,4 @@
-/* Between float values and packed codes for AVX2, 8 channels at a time. Contract: bpack_portable.h. */
+/* Between numbers and packed codes for AVX2, 8 channels at a time. Contract: bpack_portable.h. */
 #ifndef BITC_BPACK_AVX2_H
 #define BITC_BPACK_AVX2_H
 
@@ -33,6 +33,57 @@ static inline void bitc_pack_f32_avx2(const float *x, int32_t pixels, int32_t c,
                 const int32_t channels = c - 64 * word < 64 ? c - 64 * word : 64;
                 y[plane * words + word] = bitc_pack_word_avx2(x + 64 * word, at, channels, down[word]);
             }
+        }
+    }
+}
+
+/* The same of integers. */
+static inline uint64_t bitc_pack_word_i32_avx2(const int32_t *x, const int32_t *thr, int32_t channels, uint64_t down) {
+    uint64_t below = 0, above = 0;
+    for (int32_t k = 0; k < channels; k += 8) {
+        const __m256i lanes = bitc_first_lanes_avx2(channels - k);
+        const __m256i v = _mm256_maskload_epi32(x + k, lanes), t = _mm256_maskload_epi32(thr + k, lanes);
+        const __m256 less = _mm256_castsi256_ps(_mm256_cmpgt_epi32(t, v));
+        const __m256 more = _mm256_castsi256_ps(_mm256_cmpgt_epi32(v, t));
+        below |= (uint64_t)(uint32_t)_mm256_movemask_ps(less) << k;
+        above |= (uint64_t)(uint32_t)_mm256_movemask_ps(more) << k;
+    }
+    return (below & ~down) | (above & down);
+}
+
+static inline void bitc_pack_i32_avx2(const int32_t *x, int32_t pixels, int32_t c, const int32_t *thr,
+                                      const uint64_t *down, int32_t planes, uint64_t *y, int32_t out_pixel_words) {
+    const int32_t words = bitc_words(c);
+    for (int32_t i = 0; i < pixels; i++, x += c, y += out_pixel_words) {
+        for (int32_t plane = 0; plane < planes; plane++) {
+            for (int32_t word = 0; word < words; word++) {
+                const int32_t *at = thr + (ptrdiff_t)plane * c + 64 * word;
+                const int32_t channels = c - 64 * word < 64 ? c - 64 * word : 64;
+                y[plane * words + word] = bitc_pack_word_i32_avx2(x + 64 * word, at, channels, down[word]);
+            }
+        }
+    }
+}
+
+/* Bit `7 - up` of 32 bytes, the first in bit 0: a shift of 16-bit lanes brings it to the top of each byte. */
+BITC_INLINE uint64_t bitc_bit_of_bytes_avx2(const uint8_t *x, __m128i up) {
+    const __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)x);
+    return (uint32_t)_mm256_movemask_epi8(_mm256_sll_epi16(v, up));
+}
+
+static inline void bitc_pack_bit_avx2(const uint8_t *x, int32_t pixels, int32_t c, int32_t bit, uint64_t *y,
+                                      int32_t out_pixel_words) {
+    const __m128i up = _mm_cvtsi32_si128(7 - bit);
+    for (int32_t i = 0; i < pixels; i++, x += c, y += out_pixel_words) {
+        for (int32_t word = 0; 64 * word < c; word++) {
+            const uint8_t *from = x + 64 * word;
+            uint8_t last[64] = {0};
+            if (c - 64 * word < 64) {
+                memcpy(last, from, (size_t)(c - 64 * word));
+                from = last;
+            }
+            const uint64_t ones = bitc_bit_of_bytes_avx2(from, up) | bitc_bit_of_bytes_avx2(from + 32, up) << 32;
+            y[word] = ~ones & bitc_word_mask(c, word);
         }
     }
 }

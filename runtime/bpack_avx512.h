@@ -1,4 +1,4 @@
-/* Between float values and packed codes for AVX-512, 16 channels at a time. Contract: bpack_portable.h. */
+/* Between numbers and packed codes for AVX-512, 16 channels at a time. Contract: bpack_portable.h. */
 #ifndef BITC_BPACK_AVX512_H
 #define BITC_BPACK_AVX512_H
 
@@ -33,6 +33,49 @@ static inline void bitc_pack_f32_avx512(const float *x, int32_t pixels, int32_t 
                 const int32_t channels = c - 64 * word < 64 ? c - 64 * word : 64;
                 y[plane * words + word] = bitc_pack_word_avx512(x + 64 * word, at, channels, down[word]);
             }
+        }
+    }
+}
+
+/* The same of integers. */
+static inline uint64_t bitc_pack_word_i32_avx512(const int32_t *x, const int32_t *thr, int32_t channels,
+                                                 uint64_t down) {
+    uint64_t below = 0, above = 0;
+    for (int32_t k = 0; k < channels; k += 16) {
+        const __mmask16 lanes = bitc_first_lanes_avx512(channels - k);
+        const __m512i v = _mm512_maskz_loadu_epi32(lanes, x + k), t = _mm512_maskz_loadu_epi32(lanes, thr + k);
+        below |= (uint64_t)_mm512_cmpgt_epi32_mask(t, v) << k;
+        above |= (uint64_t)_mm512_cmpgt_epi32_mask(v, t) << k;
+    }
+    return (below & ~down) | (above & down);
+}
+
+static inline void bitc_pack_i32_avx512(const int32_t *x, int32_t pixels, int32_t c, const int32_t *thr,
+                                        const uint64_t *down, int32_t planes, uint64_t *y, int32_t out_pixel_words) {
+    const int32_t words = bitc_words(c);
+    for (int32_t i = 0; i < pixels; i++, x += c, y += out_pixel_words) {
+        for (int32_t plane = 0; plane < planes; plane++) {
+            for (int32_t word = 0; word < words; word++) {
+                const int32_t *at = thr + (ptrdiff_t)plane * c + 64 * word;
+                const int32_t channels = c - 64 * word < 64 ? c - 64 * word : 64;
+                y[plane * words + word] = bitc_pack_word_i32_avx512(x + 64 * word, at, channels, down[word]);
+            }
+        }
+    }
+}
+
+static inline void bitc_pack_bit_avx512(const uint8_t *x, int32_t pixels, int32_t c, int32_t bit, uint64_t *y,
+                                        int32_t out_pixel_words) {
+    const __m512i tested = _mm512_set1_epi8((char)(1 << bit));
+    for (int32_t i = 0; i < pixels; i++, x += c, y += out_pixel_words) {
+        for (int32_t word = 0; 64 * word < c; word++) {
+            const uint8_t *from = x + 64 * word;
+            uint8_t last[64] = {0};
+            if (c - 64 * word < 64) {
+                memcpy(last, from, (size_t)(c - 64 * word));
+                from = last;
+            }
+            y[word] = ~(uint64_t)_mm512_test_epi8_mask(_mm512_loadu_si512(from), tested) & bitc_word_mask(c, word);
         }
     }
 }

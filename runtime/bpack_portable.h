@@ -1,14 +1,16 @@
-/* Between float values and packed codes, and the halo of packed buffers. Contract of bpack_<isa>.h, in plain C.
+/* Between numbers and packed codes, and the halo of packed buffers. Contract of bpack_<isa>.h, in plain C.
  *
  * A code of P planes is the number of its 0 bits, 0..P (P = 1: bit 0 is +1, bit 1 is -1). Channel c of plane p of a
  * pixel is the bit c%64 of word p*ceil(c/64) + c/64 from the pixel's first word; padding bits are 0.
  *
- *   pack    x    float  [pixels][c]
- *           thr  float  [planes][c]
+ *   pack    x    float  [pixels][c], or int32
+ *           thr  float  [planes][c], or int32
  *           down uint64 [ceil(c/64)]; bit of plane p = down ? !(x <= thr[p]) : !(x >= thr[p]), so NaN gives bit 1
  *           y    the first pixel's words, pixels out_pixel_words apart; all words of the planes are written
+ *   pack_bit   x  uint8 [pixels][c]; the one plane of y holds !(x >> bit & 1); y as of pack
  *   unpack  x    the first pixel's words, pixels in_pixel_words apart
  *           y    float [pixels][c] = (float)(lo + step * number of 0 bits)
+ *   index_bit  x  as of unpack; the one plane of y holds !(n >> bit & 1) for n = number of 0 bits, n <= planes
  *
  * Pointers need no more than their type's alignment; nothing beyond the named elements is read or written.
  */
@@ -32,6 +34,60 @@ static inline void bitc_pack_f32_portable(const float *x, int32_t pixels, int32_
                 }
                 y[plane * words + word] = (below & ~down[word]) | (above & down[word]);
             }
+        }
+    }
+}
+
+static inline void bitc_pack_i32_portable(const int32_t *x, int32_t pixels, int32_t c, const int32_t *thr,
+                                          const uint64_t *down, int32_t planes, uint64_t *y, int32_t out_pixel_words) {
+    const int32_t words = bitc_words(c);
+    for (int32_t i = 0; i < pixels; i++, x += c, y += out_pixel_words) {
+        for (int32_t plane = 0; plane < planes; plane++) {
+            for (int32_t word = 0; word < words; word++) {
+                const int32_t *from = x + 64 * word, *at = thr + (ptrdiff_t)plane * c + 64 * word;
+                const int32_t channels = c - 64 * word < 64 ? c - 64 * word : 64;
+                uint64_t below = 0, above = 0;
+                for (int32_t k = 0; k < channels; k++) {
+                    below |= (uint64_t)(from[k] < at[k]) << k;
+                    above |= (uint64_t)(from[k] > at[k]) << k;
+                }
+                y[plane * words + word] = (below & ~down[word]) | (above & down[word]);
+            }
+        }
+    }
+}
+
+/* The lowest bits of eight bytes side by side, x[0] in bit 0: each product with the constant lands at its own bit. */
+static inline uint64_t bitc_lowest_bits(const uint8_t *x, int32_t shift) {
+    uint64_t v = 0;
+    for (int32_t k = 0; k < 8; k++) v |= (uint64_t)x[k] << 8 * k;
+    return (v >> shift & UINT64_C(0x0101010101010101)) * UINT64_C(0x0102040810204080) >> 56;
+}
+
+static inline void bitc_pack_bit_portable(const uint8_t *x, int32_t pixels, int32_t c, int32_t bit, uint64_t *y,
+                                          int32_t out_pixel_words) {
+    for (int32_t i = 0; i < pixels; i++, x += c, y += out_pixel_words) {
+        for (int32_t word = 0; 64 * word < c; word++) {
+            const uint8_t *from = x + 64 * word;
+            const int32_t channels = c - 64 * word < 64 ? c - 64 * word : 64;
+            uint64_t ones = 0;
+            int32_t k = 0;
+            for (; k + 8 <= channels; k += 8) ones |= bitc_lowest_bits(from + k, bit) << k;
+            for (; k < channels; k++) ones |= (uint64_t)(from[k] >> bit & 1) << k;
+            y[word] = ~ones & bitc_word_mask(c, word);
+        }
+    }
+}
+
+/* Plane k is 0 where n > k, so bit b of n is the parity of n > 2^b - 1, n > 2 * 2^b - 1, ... */
+static inline void bitc_index_bit(const uint64_t *x, int32_t in_pixel_words, int32_t pixels, int32_t c, int32_t planes,
+                                  int32_t bit, uint64_t *y, int32_t out_pixel_words) {
+    const int32_t words = bitc_words(c);
+    for (int32_t i = 0; i < pixels; i++, x += in_pixel_words, y += out_pixel_words) {
+        for (int32_t word = 0; word < words; word++) {
+            uint64_t parity = 0;
+            for (int32_t k = (1 << bit) - 1; k < planes; k += 1 << bit) parity ^= ~x[k * words + word];
+            y[word] = ~parity & bitc_word_mask(c, word);
         }
     }
 }

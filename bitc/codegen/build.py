@@ -120,8 +120,10 @@ def form(op: Op) -> str:
             return "1x1 bit" if planes == 1 else f"{planes} planes x 1 bit"
         case "k.fconv_w1":
             return "float32 x 1 bit"
-        case "k.pack":
+        case "k.pack" | "k.pack_bit":
             return "numbers to bits"
+        case "k.index_bit":
+            return "plane of bits"
         case "k.unpack":
             return "bits to numbers"
         case "k.bpool_max":

@@ -128,7 +128,22 @@ def _pack(op: Op, frame: Frame, out: Assembly) -> list[Call]:
         out.at_row(op.result, at, halo),
         str(image[3]),
     )
-    return [Call(f"bitc_pack_f32_{out.isa}", arguments, per_row=not dense)]
+    return [Call(f"bitc_pack_{dtype_of(x)}_{out.isa}", arguments, per_row=not dense)]
+
+
+def _plane(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    """One binary plane, of bytes (``k.pack_bit``) or of thermometer planes (``k.index_bit``)."""
+    (x,) = op.operands
+    attrs, halo, x_halo = op.attrs, op.attrs["halo"], op.attrs["x_halo"]
+    dense = not any(halo) and not any(x_halo)
+    _, _, columns, words = op.result.shape
+    at = frame if dense else frame.one_row()
+    source, pixels = out.at_row(x, at, x_halo), at.times(columns - halo[1] - halo[3])
+    made = (str(attrs["bit"]), out.at_row(op.result, at, halo), str(words))
+    if op.name == "k.pack_bit":
+        return [Call(f"bitc_pack_bit_{out.isa}", (source, pixels, str(x.shape[3]), *made), per_row=not dense)]
+    held = (str(attrs["channels"]), str(attrs["planes"]))
+    return [Call("bitc_index_bit", (source, str(x.shape[3]), pixels, *held, *made), per_row=not dense)]
 
 
 def _unpack(op: Op, frame: Frame, out: Assembly) -> list[Call]:
@@ -307,6 +322,8 @@ _EMITTERS: Mapping[str, Callable[[Op, Frame, Assembly], list[Call]]] = {
     "k.fconv_w1": _fconv,
     "k.fdepthwise": _fconv,
     "k.pack": _pack,
+    "k.pack_bit": _plane,
+    "k.index_bit": _plane,
     "k.unpack": _unpack,
     "k.fill_halo": _fill_halo,
     "k.copy_image": _copy_image,
@@ -333,6 +350,8 @@ BY_IMAGE = frozenset(
         "k.fconv_w1",
         "k.fdepthwise",
         "k.pack",
+        "k.pack_bit",
+        "k.index_bit",
         "k.unpack",
         "k.fill_halo",
         "k.copy_image",

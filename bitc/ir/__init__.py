@@ -1,6 +1,20 @@
 """The IR of bitc: types, op declarations, graphs, text form, verifier and reference interpreter. Imports nothing else of bitc."""
 
-from bitc.ir import k, k_float, k_integer, k_move, k_planes, nn_elementwise, nn_fma, nn_linear, nn_quantize, nn_tensor, q, q_integers, q_planes  # noqa: F401  (declare the ops)
+from bitc.ir import (  # noqa: F401  (declare the ops)
+    k,
+    k_float,
+    k_integer,
+    k_move,
+    k_planes,
+    nn_elementwise,
+    nn_fma,
+    nn_linear,
+    nn_quantize,
+    nn_tensor,
+    q,
+    q_integers,
+    q_planes,
+)
 from bitc.ir.attributes import same_attr, same_graph
 from bitc.ir.graph import Builder, Graph, Op, Value, drop_dead, rewrite
 from bitc.ir.interpreter import evaluate

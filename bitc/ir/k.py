@@ -209,14 +209,19 @@ class BconvBits(OpDecl):
 
 @op("k.pack")
 class Pack(OpDecl):
-    """plane p, bit c of y = not (x >= t[p,c]); in channels whose bit in ``flip`` is 1: not (x <= t[p,c]); a NaN gives 1"""
+    """plane p, bit c of y = not (x >= t[p,c]); in channels whose bit in ``flip`` is 1: not (x <= t[p,c]); a NaN gives 1
+
+    ``x`` and ``t`` are both f32 or both i32.
+    """
 
     operands = ("x", "t", "flip")
     attrs = {"x_halo": NO_HALO, "halo": NO_HALO}
 
     @staticmethod
     def infer(x: Type, t: Type, flip: Type, *, x_halo: Halo, halo: Halo) -> BufferType:
-        source, table = as_buffer(x, DType.F32, 4), as_buffer(t, DType.F32, 2)
+        source, table = as_buffer(x, rank=4), as_buffer(t, rank=2)
+        if source.dtype not in (DType.F32, DType.I32) or table.dtype is not source.dtype:
+            raise InferenceError(f"{source} and thresholds {table} must both be f32 or i32")
         if table.shape[1] != source.shape[3] or as_buffer(flip, DType.U64).shape != (words_of(source.shape[3]),):
             raise InferenceError(f"thresholds {table} do not fit {source}")
         size = (source.shape[1] - x_halo[0] - x_halo[2], source.shape[2] - x_halo[1] - x_halo[3])

@@ -11,7 +11,7 @@ from bitc.ir.types import BufferType
 from bitc.passes.base import Pass
 from bitc.passes.regions import Partition, outline
 
-_SAME_ROWS = {"k.pack", "k.unpack", "k.map"}
+_SAME_ROWS = {"k.pack", "k.pack_bit", "k.index_bit", "k.unpack", "k.map"}
 """Kernels whose row y reads row y of their operands, and no other."""
 
 
@@ -21,7 +21,7 @@ class FuseRows(Pass):
 
         %acc = k.bconv_acc %x; %f = k.map %acc; %y = k.pack %f   -->   %y = k.rows %x {body, step}
 
-    A convolution or pool reads rows around its own, so its input is always made before; only pack, unpack and map join what they
+    A convolution or pool reads rows around its own, so its input is always made before; only packs, unpack and map join what they
     read. ``step`` rows are done at a time: as many as keep the values inside within ``budget_bytes``. Images of one row gain nothing
     and are left alone.
     """

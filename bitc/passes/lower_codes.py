@@ -1,9 +1,11 @@
 """Lowering of ops on codes: products become popcounts, thresholds on accumulators become limits on popcounts, the rest packs and unpacks.
 
-With activations of levels ``lo + step·index`` in thermometer planes p_i = ±1 and weights w = ±1 over n products a plane:
+With activations of levels ``lo + step·index`` in thermometer planes p_i = ±1 and weights a·w, w = ±1, over n products a plane:
 
     sum level·w  =  ((lo + hi)·sum w  +  step·sum_i dot(p_i, w)) / 2,      sum_i dot(p_i, w) = planes·n - 2·pop
                  =  base - step·pop,                                       base = ((lo + hi)·sum w + step·planes·n) / 2
+
+and a times both with weights ±a.
 """
 
 from __future__ import annotations
@@ -12,16 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from bitc.ir import CodeType, DType, Graph, Op, TensorType, Value
-from bitc.ir.graph import Builder
-from bitc.ir.k import NO_HALO
+from bitc.ir import CodeType, Op, Value
 from bitc.ir.packing import WeightForm, pack_bits, pack_grouped_weights, pack_weights
-from bitc.passes.lowering import Lowering, Refused, tensor_type
+from bitc.passes.lowering import Lowering, Refused
 from bitc.passes.padding import code_constant
 
 GROUPED_BLOCK = 8
 NEVER = np.iinfo(np.int32).max
-EXACT_IN_FLOAT = 1 << 24
 
 
 def lower_product(op: Op, low: Lowering) -> None:
@@ -65,16 +64,19 @@ def fused_threshold(product: Op, low: Lowering) -> Op | None:
 
 
 def _signs(product: Op) -> np.ndarray:
-    """The weights as ±1 [M, C/group, KH, KW]; a matrix [K, M] as a 1x1 kernel."""
-    signs = code_constant(product.operands[1])
-    if not np.isin(signs, (-1, 1)).all():
-        raise Refused(
-            "U112",
-            "has weights that are not ±1",
-            "weights of products of codes are one bit",
-            str(product.operands[1].type),
-        )
+    """The signs ±1 of the weights [M, C/group, KH, KW]; a matrix [K, M] as a 1x1 kernel."""
+    codes = code_constant(product.operands[1])
+    if not np.isin(codes, (-_unit(product), _unit(product))).all():
+        raise Refused("U112", "has weights that are not ±a", "weights of bits are ±a", str(product.operands[1].type))
+    signs = np.sign(codes)
     return signs if product.name == "q.conv" else signs.T.reshape(signs.shape[1], signs.shape[0], 1, 1)
+
+
+def _unit(product: Op) -> int:
+    """a, where the weights are ±a."""
+    weights = product.operands[1].type
+    assert isinstance(weights, CodeType)
+    return max(1, weights.levels.hi)
 
 
 def _source(product: Op) -> CodeType:
@@ -92,11 +94,17 @@ def base_table(product: Op, border: Op | None) -> np.ndarray:
     levels, signs = _source(product).levels, _signs(product).astype(np.int64)
     per_channel = signs.reshape(signs.shape[0], -1)
     base = (levels.middle_twice * per_channel.sum(axis=1) + levels.step * levels.planes * per_channel.shape[1]) // 2
+    base *= _unit(product)
     if border is None:
         return np.asarray(base[np.newaxis])
     table = border.operands[1].constant
     assert table is not None
     return np.asarray(base + table)
+
+
+def _step(product: Op) -> int:
+    """How much one mismatched bit takes off the accumulator."""
+    return _source(product).levels.step * _unit(product)
 
 
 def limits(base: np.ndarray, step: int, t: np.ndarray, descending: np.ndarray, most: int) -> np.ndarray:
@@ -178,9 +186,7 @@ def _accumulate(product: Op, result: Value, border: Op | None, low: Lowering) ->
     base = _whole_blocks(base_table(product, border), attrs["block"], 0)
     weights, groups = _weights(product, low)
     operands = (x, weights, low.constant(base), *groups)
-    made = low.add(
-        "k.bconv_acc", *operands, like=product, step=_source(product).levels.step, **attrs, **_classes(border)
-    )
+    made = low.add("k.bconv_acc", *operands, like=product, step=_step(product), **attrs, **_classes(border))
     low.put(result, made)
 
 
@@ -188,7 +194,7 @@ def _bits(product: Op, border: Op | None, threshold: Op, low: Lowering) -> None:
     x, attrs = _window(product, low)
     source, (t, descending) = _source(product), threshold_tables(threshold)
     most = source.levels.planes * _signs(product)[0].size
-    table = limits(base_table(product, border), source.levels.step, t, descending, most)
+    table = limits(base_table(product, border), _step(product), t, descending, most)
     halo = low.halo(threshold.result)
     weights, groups = _weights(product, low)
     limit, flip = low.constant(_whole_blocks(table, attrs["block"], NEVER)), low.constant(pack_bits(descending))
@@ -207,50 +213,25 @@ def threshold_tables(threshold: Op) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pack(threshold: Op, low: Lowering) -> None:
-    x, (t, descending) = threshold.operands[0], threshold_tables(threshold)
-    placed = low.use(x)
-    source = placed.value
-    if tensor_type(x).dtype is DType.I32:  # type: ignore[union-attr]
-        source = _as_float(threshold, source, low)
-        t = _float_edges(t, descending)
+    t, descending = threshold_tables(threshold)
+    placed, halo = low.use(threshold.operands[0]), low.halo(threshold.result)
     edges = np.sort(t, axis=1)
     edges = np.where(descending[:, np.newaxis], edges[:, ::-1], edges).T
-    halo = low.halo(threshold.result)
-    operands = (source, low.constant(np.ascontiguousarray(edges, np.float32)), low.constant(pack_bits(descending)))
+    operands = (placed.value, low.constant(np.ascontiguousarray(edges)), low.constant(pack_bits(descending)))
     low.put(threshold.result, low.add("k.pack", *operands, like=threshold, x_halo=placed.halo, halo=halo), halo)
 
 
-def _float_edges(t: np.ndarray, descending: np.ndarray) -> np.ndarray:
-    """Integer thresholds as floats that cut exact integers below 2^24 at the same place."""
-    clipped = np.clip(t.astype(np.int64), -EXACT_IN_FLOAT, EXACT_IN_FLOAT)
-    return np.asarray(clipped, dtype=np.float32)
-
-
-def _as_float(threshold: Op, source: Value, low: Lowering) -> Value:
-    """An int32 accumulator as float32, exact: its range is known from the product that made it."""
-    end = threshold.operands[0].producer
-    border = end if end is not None and end.name == "q.border" else None
-    product = border.operands[0].producer if border is not None else end
-    if product is None or product.name not in ("q.conv", "q.matmul"):
-        raise Refused(
-            "U114",
-            "takes integers of unknown range",
-            "integer thresholds follow a product of codes",
-            str(threshold.operands[0].type),
-        )
-    step, base = _source(product).levels.step, base_table(product, border)
-    most = np.abs(base).max() + step * _source(product).levels.planes * _signs(product)[0].size
-    if most >= EXACT_IN_FLOAT:
-        raise Refused(
-            "U115",
-            "is read by others and too large",
-            "accumulators that are read more than once stay below 2^24",
-            f"{most}",
-        )
-    b = Builder()
-    x = b.input("acc", TensorType(source.shape, DType.I32))
-    body = Graph("body", [x], b.ops, [b.add("nn.cast", x, to=DType.F32)])
-    return low.add("k.map", source, like=threshold, body=body, x_halos=(NO_HALO,), halos=(NO_HALO,))
+def lower_plane(op: Op, low: Lowering) -> None:
+    """``q.plane``: packed from bytes, or the parity of some thermometer planes."""
+    (x,) = op.operands
+    placed, halo = low.use(x), low.halo(op.result)
+    if isinstance(x.type, CodeType):
+        held = {"planes": x.type.levels.planes, "channels": x.shape[1]}
+        name = "k.index_bit"
+    else:
+        name, held = "k.pack_bit", {}
+    made = low.add(name, placed.value, like=op, bit=op.attrs["bit"], x_halo=placed.halo, halo=halo, **held)
+    low.put(op.result, made, halo)
 
 
 def lower_levels(op: Op, low: Lowering) -> None:

@@ -70,7 +70,7 @@ def test_an_accumulator_with_two_readers_is_kept() -> None:
     n = Net(0)
     acc = n.b.add("q.matmul", n.threshold(n.input(4, 70)), n.signs(70, 9))
     graph = n.graph(n.floats(acc), n.b.add("q.decode", n.threshold(acc, FOUR)))
-    assert kernels(graph) == ["pack", "bconv_acc", "map", "map", "pack", "unpack"]
+    assert kernels(graph) == ["pack", "bconv_acc", "map", "pack", "unpack"]
 
 
 def test_moves_of_unit_axes_are_free() -> None:
@@ -123,11 +123,6 @@ def _foreign_pad(n: Net) -> Value:
     return n.floats(n.conv(n.threshold(n.input(1, 3, 4, 4), Levels(1, 2, 2)), 2))
 
 
-def _integers(n: Net) -> Value:
-    x = n.input(2, 3, dtype=DType.I32)
-    return n.b.add("q.decode", n.threshold(x))
-
-
 def _doubles(n: Net) -> Value:
     return n.b.add("nn.reduce_sum", n.input(2, 3, dtype=DType.F64), axes=(1,), keepdims=True)
 
@@ -140,7 +135,6 @@ def _doubles(n: Net) -> Value:
         (_volume, "U133"),
         (_codes_out, "U102"),
         (_wide_weights, "U112"),
-        (_integers, "U114"),
         (_doubles, "U130"),
     ],
 )
@@ -155,6 +149,11 @@ def test_a_pad_level_outside_the_levels_is_refused_without_exact_padding() -> No
     n = Net(0)
     with pytest.raises(UnsupportedError, match="U113"):
         run_passes(n.graph(_foreign_pad(n)), kernel_passes())
+
+
+def test_integers_of_any_range_are_packed_as_they_are() -> None:
+    n = Net(0)
+    assert kernels(n.graph(n.b.add("q.decode", n.threshold(n.input(2, 3, dtype=DType.I32))))) == ["pack", "unpack"]
 
 
 def test_all_refusals_come_at_once() -> None:

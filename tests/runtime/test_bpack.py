@@ -34,6 +34,58 @@ def test_pack_compares_with_thresholds(isa: str, gap: int) -> None:
             np.testing.assert_array_equal(y[:, words:], before)
 
 
+EXTREMES = np.array([0, 1, -1, 2**31 - 1, -(2**31), 2**24 + 1], np.int32)
+
+
+@for_each_isa
+def test_pack_compares_integers_with_thresholds(isa: str) -> None:
+    kernel = kernels(f"bpack_{isa}.h", isa=isa)
+    rng, p = np.random.default_rng(4), kernel.pointer
+    for c, planes, pixels, gap in itertools.product(CHANNELS, (1, 3), (1, 3), (0, 2)):
+        x, thr = rng.choice(EXTREMES, (pixels, c)), rng.choice(EXTREMES, (planes, c))
+        down = rng.integers(0, 2, c, np.uint8)
+        words, down_words = words_of(c) * planes, pack(down)
+        with (
+            guarded((pixels, words + gap), np.uint64, align=8) as y,
+            guarded((pixels, c), np.int32, align=4) as source,
+        ):
+            source[:] = x
+            before = y[:, words:].copy()
+            run = getattr(kernel, f"bitc_pack_i32_{isa}")
+            run(p(source), pixels, c, p(thr), p(down_words), planes, p(y), words + gap)
+            expected = np.where(down, x[:, None] > thr, x[:, None] < thr)
+            np.testing.assert_array_equal(y[:, :words].reshape(pixels, planes, -1), pack(expected))
+            np.testing.assert_array_equal(y[:, words:], before)
+
+
+@for_each_isa
+def test_pack_bit_takes_one_bit_of_each_byte(isa: str) -> None:
+    kernel = kernels(f"bpack_{isa}.h", isa=isa)
+    rng, p = np.random.default_rng(5), kernel.pointer
+    for c, bit, gap in itertools.product(CHANNELS, range(8), (0, 1)):
+        x, words = rng.integers(0, 256, (3, c)).astype(np.uint8), words_of(c)
+        with guarded((3, words + gap), np.uint64, align=8) as y, guarded((3, c), np.uint8, align=1) as source:
+            source[:] = x
+            before = y[:, words:].copy()
+            getattr(kernel, f"bitc_pack_bit_{isa}")(p(source), 3, c, bit, p(y), words + gap)
+            np.testing.assert_array_equal(y[:, :words], pack(~(x >> bit) & 1))
+            np.testing.assert_array_equal(y[:, words:], before)
+
+
+def test_index_bit_is_a_bit_of_the_number_of_planes_passed() -> None:
+    kernel = kernels("bpack_portable.h", isa="portable")
+    rng, p = np.random.default_rng(6), kernel.pointer
+    for c, planes, gap in itertools.product(CHANNELS, (1, 2, 3, 7), (0, 1)):
+        index = rng.integers(0, planes + 1, (3, c))
+        words = words_of(c)
+        x = np.zeros((3, planes * words + gap), np.uint64)
+        x[:, : planes * words] = np.concatenate([pack(index <= plane) for plane in range(planes)], axis=1)
+        for bit in range(planes.bit_length()):
+            with guarded((3, words), np.uint64, align=8) as y:
+                kernel.bitc_index_bit(p(x), x.shape[1], 3, c, planes, bit, p(y), words)
+                np.testing.assert_array_equal(y, pack(~(index >> bit) & 1))
+
+
 @for_each_isa
 def test_unpack_counts_zero_bits(isa: str) -> None:
     kernel = kernels(f"bpack_{isa}.h", isa=isa)
