@@ -8,10 +8,8 @@
 BITC_INLINE void bitc_iconv_block_avx2(const bitc_iconv *g, const void *x, const ptrdiff_t *at, const void *w,
                                        const int32_t *base, int32_t *y, int32_t count, int32_t channels,
                                        const int pixels, const int bytes, const int wide) {
-    if (!bytes && g->run > 1) {
-        bitc_itile_i16_avx2(g, (const int16_t *)x, at, w, base, y, count, channels, pixels, wide, 0);
-    } else if (!bytes) {
-        bitc_itile_i16_avx2(g, (const int16_t *)x, at, w, base, y, count, channels, pixels, wide, 1);
+    if (!bytes) {
+        bitc_itile_i16_avx2(g, (const int16_t *)x, at, w, base, y, count, channels, pixels, wide);
     } else if (g->run < 4) {
         bitc_itile_u8_avx2(g, (const uint8_t *)x, at, (const int8_t *)w, base, y, count, channels, pixels, 1, 1);
     } else if (g->chain >= BITC_ICONV_CHAIN_AVX2) {

@@ -47,10 +47,10 @@ BITC_INLINE __m256i bitc_iweights_avx2(const void *w, ptrdiff_t i, const int wid
     return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)((const int8_t *)w + i)));
 }
 
-/* A pair of values in every lane; narrow: there is only one, the other is 0. */
-BITC_INLINE __m256i bitc_ipair_avx2(const int16_t *x, const int narrow) {
+/* A pair of values in every lane; single: there is only one, the other is 0. */
+BITC_INLINE __m256i bitc_ipair_avx2(const int16_t *x, int single) {
     int32_t pair = (uint16_t)*x;
-    if (!narrow) {
+    if (!single) {
         memcpy(&pair, x, sizeof pair);
     }
     return _mm256_set1_epi32(pair);
@@ -66,11 +66,26 @@ BITC_INLINE void bitc_imac_pair_avx2(__m256i *a, __m256i *b, __m256i x, __m256i 
     BITC_BARRIER(*b);
 }
 
+/* Adds the products of entry i, whose values of x lie at element j of a window. */
+#define BITC_IENTRY_I16_AVX2(j, single)                                                                                \
+    do {                                                                                                               \
+        const __m256i wa = bitc_iweights_avx2(w, i, wide), wb = bitc_iweights_avx2(w, i + 16, wide);                   \
+        bitc_imac_pair_avx2(&a0, &b0, bitc_ipair_avx2(x0 + (j), single), wa, wb);                                      \
+        if (pixels > 1) {                                                                                              \
+            bitc_imac_pair_avx2(&a1, &b1, bitc_ipair_avx2(x1 + (j), single), wa, wb);                                  \
+            bitc_imac_pair_avx2(&a2, &b2, bitc_ipair_avx2(x2 + (j), single), wa, wb);                                  \
+            bitc_imac_pair_avx2(&a3, &b3, bitc_ipair_avx2(x3 + (j), single), wa, wb);                                  \
+            bitc_imac_pair_avx2(&a4, &b4, bitc_ipair_avx2(x4 + (j), single), wa, wb);                                  \
+            bitc_imac_pair_avx2(&a5, &b5, bitc_ipair_avx2(x5 + (j), single), wa, wb);                                  \
+        }                                                                                                              \
+        i += 32;                                                                                                       \
+    } while (0)
+
 /* `pixels` (a constant, 1 or 6) pixels x 1 block: x[at[p]] is the first tap of pixel p, `count` of them are left at
- * y + p * out_pixel. narrow: runs of a single value. */
+ * y + p * out_pixel. */
 BITC_INLINE void bitc_itile_i16_avx2(const bitc_iconv *g, const int16_t *x, const ptrdiff_t *at, const void *w,
                                      const int32_t *base, int32_t *y, int32_t count, int32_t channels,
-                                     const int pixels, const int wide, const int narrow) {
+                                     const int pixels, const int wide) {
     const ptrdiff_t out_pixel = (ptrdiff_t)g->groups * g->out_c;
     const int16_t *x0 = x + at[0], *x1 = x0, *x2 = x0, *x3 = x0, *x4 = x0, *x5 = x0;
     __m256i a0 = _mm256_loadu_si256((const __m256i *)(const void *)base);
@@ -83,18 +98,13 @@ BITC_INLINE void bitc_itile_i16_avx2(const bitc_iconv *g, const int16_t *x, cons
     for (ptrdiff_t r = 0; r < g->runs_h; r++) {
         for (ptrdiff_t c = 0; c < g->runs_w; c++) {
             const ptrdiff_t first = r * g->run_row + c * g->run_pixel, end = first + g->run;
-            const ptrdiff_t last = narrow ? first : end - 2;
-            for (ptrdiff_t k = first; k < end; k += 2, i += 32) {
-                const ptrdiff_t j = k < last ? k : last;
-                const __m256i wa = bitc_iweights_avx2(w, i, wide), wb = bitc_iweights_avx2(w, i + 16, wide);
-                bitc_imac_pair_avx2(&a0, &b0, bitc_ipair_avx2(x0 + j, narrow), wa, wb);
-                if (pixels > 1) {
-                    bitc_imac_pair_avx2(&a1, &b1, bitc_ipair_avx2(x1 + j, narrow), wa, wb);
-                    bitc_imac_pair_avx2(&a2, &b2, bitc_ipair_avx2(x2 + j, narrow), wa, wb);
-                    bitc_imac_pair_avx2(&a3, &b3, bitc_ipair_avx2(x3 + j, narrow), wa, wb);
-                    bitc_imac_pair_avx2(&a4, &b4, bitc_ipair_avx2(x4 + j, narrow), wa, wb);
-                    bitc_imac_pair_avx2(&a5, &b5, bitc_ipair_avx2(x5 + j, narrow), wa, wb);
-                }
+            for (ptrdiff_t k = first; k + 2 <= end; k += 2) {
+                BITC_IENTRY_I16_AVX2(k, 0);
+            }
+            if (g->run == 1) {
+                BITC_IENTRY_I16_AVX2(first, 1);
+            } else if (g->run & 1) {
+                BITC_IENTRY_I16_AVX2(end - 2, 0);
             }
         }
     }
@@ -103,5 +113,7 @@ BITC_INLINE void bitc_itile_i16_avx2(const bitc_iconv *g, const int16_t *x, cons
         bitc_istore_pixel_avx2(y + p * out_pixel, a[p], b[p], channels);
     }
 }
+
+#undef BITC_IENTRY_I16_AVX2
 
 #endif

@@ -29,19 +29,20 @@ BITC_INLINE int32_t bitc_idepthwise_channel(const bitc_idepthwise *g, int32_t c,
     return c + block <= g->channels || g->channels < block ? c : g->channels - block;
 }
 
-/* The position of the next tap of a window, taps counted in row-major order. */
+/* The next tap of a window, taps counted in row-major order: values from the first tap to it, taps left in its row. */
 typedef struct bitc_itap {
-    ptrdiff_t row;
-    int32_t column;
+    ptrdiff_t at;
+    int32_t left;
 } bitc_itap;
 
-/* Values from the first tap to this one; goes on to the next. */
+/* Values from the first tap to this one; goes on to the next. Selections instead of branches: they would follow no
+ * pattern that a processor learns. */
 BITC_INLINE ptrdiff_t bitc_itap_next(const bitc_idepthwise *g, bitc_itap *tap) {
-    const ptrdiff_t here = tap->row + (ptrdiff_t)tap->column * g->tap_pixel;
-    if (++tap->column == g->taps_w) {
-        tap->column = 0;
-        tap->row += g->tap_row;
-    }
+    const ptrdiff_t here = tap->at, across = g->tap_pixel, back = (ptrdiff_t)(g->taps_w - 1) * g->tap_pixel;
+    const ptrdiff_t down = g->tap_row - back;
+    const int32_t left = tap->left - 1;
+    tap->at += left ? across : down;
+    tap->left = left ? left : g->taps_w;
     return here;
 }
 

@@ -58,10 +58,11 @@ BITC_INLINE void bitc_idepthwise_tile_avx2(const bitc_idepthwise *g, const void 
     const __m256i first = bitc_iload_avx2(base), second = bitc_iload_avx2(base + 8);
     __m256i low0 = _mm256_permute2x128_si256(first, second, 0x20), low1 = low0, low2 = low0, low3 = low0;
     __m256i high0 = _mm256_permute2x128_si256(first, second, 0x31), high1 = high0, high2 = high0, high3 = high0;
-    bitc_itap tap = {0, 0};
+    bitc_itap tap = {0, g->taps_w};
     for (int32_t t = 0; t < taps; t += 2, w += 32) {
         const __m256i w_low = bitc_iload_avx2(w), w_high = bitc_iload_avx2(w + 16);
-        const ptrdiff_t k = bitc_itap_next(g, &tap), j = t + 1 < taps ? bitc_itap_next(g, &tap) : k;
+        const ptrdiff_t k = bitc_itap_next(g, &tap), next = bitc_itap_next(g, &tap);
+        const ptrdiff_t j = t + 1 < taps ? next : k;
         bitc_idepthwise_pair_avx2(&low0, &high0, bitc_idepthwise_load_avx2(x, at0 + k, n, bytes, partial),
                                   bitc_idepthwise_load_avx2(x, at0 + j, n, bytes, partial), w_low, w_high);
         bitc_idepthwise_pair_avx2(&low1, &high1, bitc_idepthwise_load_avx2(x, at1 + k, n, bytes, partial),

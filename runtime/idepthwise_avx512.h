@@ -47,10 +47,11 @@ BITC_INLINE void bitc_idepthwise_tile_avx512(const bitc_idepthwise *g, const voi
     __m512i low0 = _mm512_shuffle_i32x4(first, second, _MM_SHUFFLE(2, 0, 2, 0)), low1 = low0, low2 = low0, low3 = low0;
     __m512i high0 = _mm512_shuffle_i32x4(first, second, _MM_SHUFFLE(3, 1, 3, 1));
     __m512i high1 = high0, high2 = high0, high3 = high0;
-    bitc_itap tap = {0, 0};
+    bitc_itap tap = {0, g->taps_w};
     for (int32_t t = 0; t < taps; t += 2, w += 64) {
         const __m512i w_low = _mm512_loadu_si512(w), w_high = _mm512_loadu_si512(w + 32);
-        const ptrdiff_t k = bitc_itap_next(g, &tap), j = t + 1 < taps ? bitc_itap_next(g, &tap) : k;
+        const ptrdiff_t k = bitc_itap_next(g, &tap), next = bitc_itap_next(g, &tap);
+        const ptrdiff_t j = t + 1 < taps ? next : k;
         bitc_idepthwise_pair_avx512(&low0, &high0, bitc_idepthwise_load_avx512(x, at0 + k, mask, bytes),
                                     bitc_idepthwise_load_avx512(x, at0 + j, mask, bytes), w_low, w_high);
         bitc_idepthwise_pair_avx512(&low1, &high1, bitc_idepthwise_load_avx512(x, at1 + k, mask, bytes),
