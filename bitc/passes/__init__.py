@@ -13,6 +13,7 @@ from bitc.passes.layout import Layouts
 from bitc.passes.lower import Lower
 from bitc.passes.padding import ExactPadding
 from bitc.passes.pads import AbsorbPads
+from bitc.passes.pull_scales import PullScales
 from bitc.passes.recognise import RecogniseCodes
 from bitc.passes.straight_through import StraightThrough
 from bitc.passes.thresholds import Thresholds
@@ -33,6 +34,7 @@ def to_codes(sign_zero: str = "exact", storage: str = "u8") -> tuple[Pass, ...]:
         DenseToConv(),
         SinkViews(),
         Canonicalise(),
+        PullScales(),
         RecogniseCodes(),
         StoreIntegers(storage),
         StateContracts(),
@@ -59,6 +61,7 @@ KNOWN_PASSES: dict[str, type[Pass]] = {
         SinkViews,
         AbsorbPads,
         DenseToConv,
+        PullScales,
         RecogniseCodes,
         StoreIntegers,
         StateContracts,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -41,6 +41,7 @@ class RecogniseCodes(Pass):
     def run(self, graph: Graph) -> Graph:
         sets = ValueSets()
         why: list[tuple[str, str, str]] = []
+        rounded = graph.attrs.get("rounded_products", ())  # pull-scales took a scale out of the file's own sum
         known: dict[tuple[Value, Levels, float, float], Value] = {}
 
         def encode(x: Value, coding: Coding, b: Builder, loc: str) -> Value:
@@ -57,6 +58,8 @@ class RecogniseCodes(Pass):
             if isinstance(found, Blocked):
                 why.append((op.loc, found.reason, found.hint))
                 return None
+            if op.loc in rounded:
+                found = replace(found, exact=False)
             if found.coding is None:
                 why.append((op.loc, found.why_float, "the weights alone run as bits"))
                 return _product_with_codes(op, found.weights, found.exact, b)

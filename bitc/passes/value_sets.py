@@ -33,6 +33,7 @@ from bitc.passes.facts import (
     product_fact,
     whole,
 )
+from bitc.passes.ratios import ratio_range
 
 MAX_TABLE_ROWS = 1 << 17
 MAX_TABLE_ELEMENTS = 1 << 25
@@ -164,7 +165,7 @@ class ValueSets:
         if op.name in ("nn.concat", "nn.pad"):
             return self._joined(op)
         if op.decl.elementwise:
-            return _elementwise_fact(op, [self.of(operand) for operand in op.operands])
+            return _elementwise_fact(op, [self.of(operand) for operand in op.operands]) or ratio_range(op)
         return None
 
     def _joined(self, op: Op) -> Fact:

@@ -1,0 +1,133 @@
+"""Bounds of a tensor divided by its own size: what keeps ``round(x / s)`` a small integer where s is computed from x at run time.
+
+No interval of x says so, for x may be any number; that the scale grows with x does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bitc.ir import Op, Value
+from bitc.passes.facts import Range
+
+_SLACK = 1 + 2.0**-18
+"""A chain of a few float32 operations, denormal reciprocals among them, is off by less."""
+
+_LEAST = 2.0**-100
+"""Scales above this neither lose digits nor overflow when inverted, whatever constants they meet (see ``_COEFFICIENTS``)."""
+
+_COEFFICIENTS = (2.0**-20, 2.0**20)
+_MOST_AVERAGED = 4096
+"""A float32 mean of so many terms of one sign is off by less than one part in 4096, in any order of summation."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """A value that is ``coefficient * m ** power`` up to rounding, with m >= |x| for each x it is broadcast to, and m >= least."""
+
+    coefficient: float
+    power: int
+    least: float
+    slack: float = _SLACK
+
+
+def ratio_range(op: Op) -> Range | None:
+    """The range of ``x / s`` or ``x * r`` where s is max|x| or mean|x| times a constant and never near zero, r its reciprocal.
+
+    With s = max|x| / 127 the ratio is at most 127, for |x| <= max|x| and rounding is monotone. Side condition: something in the
+    file keeps s away from zero (``max(s, 1e-5)``, ``s + 1e-8``); without it a row of zeros gives 0/0, and of the least denormals an
+    infinity. Such a ratio is not bounded.
+
+    >>> from bitc.ir import Builder, TensorType
+    >>> b = Builder()
+    >>> x = b.input("x", TensorType((2, 8)))
+    >>> size = b.add("nn.reduce_max", b.add("nn.abs", x), axes=(1,))
+    >>> scale = b.add("nn.div", b.add("nn.max", size, b.constant(np.float32(1e-5))), b.constant(np.float32(127)))
+    >>> 127 <= ratio_range(b.add("nn.div", x, scale).producer).hi < 127.01
+    True
+    """
+    if op.name == "nn.div":
+        pairs, power = [op.operands], 1
+    elif op.name == "nn.mul":
+        pairs, power = [op.operands, op.operands[::-1]], -1
+    else:
+        return None
+    for x, other in pairs:
+        size = _size(other, x) if x.shape == op.results[0].shape else None
+        if size is None or size.power != power or size.least < _LEAST:
+            continue
+        most = (1 / size.coefficient if power > 0 else size.coefficient) * size.slack
+        return Range(-most, most)
+    return None
+
+
+def _size(value: Value, x: Value) -> _Size | None:
+    """``value`` as a size of ``x``, None if it is none."""
+    op = value.producer
+    if op is None or value.constant is not None:
+        return None
+    if op.name in ("nn.expand", "nn.reshape"):
+        inner = op.operands[0]
+        aligned = op.name == "nn.expand" or inner.shape == value.shape or int(np.prod(inner.shape)) == 1
+        return _size(inner, x) if aligned else None
+    if op.name in ("nn.reduce_max", "nn.reduce_mean"):
+        return _reduced(op, x)
+    if op.name == "nn.reciprocal":
+        return _inverse(_size(op.operands[0], x), 1.0)
+    return _with_constant(op, x)
+
+
+def _reduced(op: Op, x: Value) -> _Size | None:
+    """The maximum or mean of |x| over axes that stay, with size one, or over all of them."""
+    inner = op.operands[0]
+    axes = len(set(op.attrs["axes"]))
+    if not op.attrs["keepdims"] and axes < len(inner.shape):
+        return None
+    if op.name == "nn.reduce_max":
+        below = inner.producer
+        if below is not None and below.name == "nn.reduce_max":
+            return _reduced(below, x) if below.attrs["keepdims"] else None
+        return _Size(1.0, 1, 0.0) if _is_absolute(inner, x) else None
+    terms = int(np.prod([inner.shape[axis] for axis in op.attrs["axes"]]))
+    if terms > _MOST_AVERAGED or not _is_absolute(inner, x):
+        return None
+    return _Size(1 / terms, 1, 0.0, _SLACK * (1 + 2.0**-12))
+
+
+def _is_absolute(value: Value, x: Value) -> bool:
+    op = value.producer
+    return op is not None and op.name == "nn.abs" and op.operands[0] is x
+
+
+def _with_constant(op: Op, x: Value) -> _Size | None:
+    """A size combined with one positive constant."""
+    if op.name not in ("nn.mul", "nn.div", "nn.max", "nn.add"):
+        return None
+    a, b = op.operands
+    constant = a.constant if a.constant is not None else b.constant
+    if constant is None or constant.size != 1 or not np.isfinite(constant).all() or constant.item() <= 0:
+        return None
+    number = float(constant.item())
+    size = _size(b if a.constant is not None else a, x)
+    if size is None:
+        return None
+    if op.name == "nn.mul":
+        return _times(size, number)
+    if op.name == "nn.div":
+        return _inverse(size, number) if a.constant is not None else _times(size, 1 / number)
+    # m' = max(m, number / c), m + number / c: no smaller than m, and never near zero
+    return replace(size, least=max(size.least, number / size.coefficient)) if size.power > 0 else None
+
+
+def _times(size: _Size, factor: float) -> _Size | None:
+    made = replace(size, coefficient=size.coefficient * factor)
+    return made if _COEFFICIENTS[0] <= made.coefficient <= _COEFFICIENTS[1] else None
+
+
+def _inverse(size: _Size | None, numerator: float) -> _Size | None:
+    """``numerator / size``, which needs a size that is never near zero."""
+    if size is None or size.power < 0 or size.least < _LEAST:
+        return None
+    return _times(replace(size, coefficient=1 / size.coefficient, power=-1), numerator)
