@@ -35,7 +35,7 @@ class IntegerForm:
         return self.side_u8 if x is DType.U8 else self.side_i16
 
 
-INTEGERS_PORTABLE = IntegerForm(1, 1, 1, 16, 1, DType.I16)
+INTEGERS_PORTABLE = IntegerForm(1, 1, 1, 16, 1, DType.U8)
 INTEGERS_AVX2 = IntegerForm(16, 4, 2, 16, 2, DType.I16)
 INTEGERS_AVX512 = IntegerForm(16, 4, 2, 32, 2, DType.U8)
 INTEGER_FORMS = {"portable": INTEGERS_PORTABLE, "avx2": INTEGERS_AVX2, "avx512": INTEGERS_AVX512}
