@@ -49,10 +49,10 @@ def _convolve(x: np.ndarray, w: np.ndarray, base: np.ndarray, group: int, attrs:
 @op("k.iconv")
 class Iconv(OpDecl):
     """y[n,y,x,m] = base[m] + Σ window(x) · w[m], int32; w lies as [group][ceil(M/group/block)][entries][block][side], base as
-    [group · blocks · block]"""
+    [group · blocks · block]; ``chain``: what :func:`~bitc.ir.integer_packing.longest_chain` says, or 0 if nothing is known"""
 
     operands = ("x", "w", "base")
-    attrs = {**WINDOW, "channels": REQUIRED, "group": 1}
+    attrs = {**WINDOW, "channels": REQUIRED, "group": 1, "chain": 0}
 
     @staticmethod
     def infer(x: Type, w: Type, base: Type, *, channels: int, group: int, **attrs: Any) -> BufferType:
