@@ -66,7 +66,7 @@ def agree(x: np.ndarray, given: dict[str, Any], **attrs: Any) -> None:
 def test_formats_and_rounding(name: str, mode: str) -> None:
     """Nearest and directed rounding, also just below powers of two, where the executor's float32 log2 rounds up."""
     x = data()
-    if FORMATS[name][1] == 0:  # beyond the largest number the executor gives 0 for some: not followed, see _binade_start
+    if FORMATS[name][1] == 0:  # beyond the largest number the executor gives 0s: see _binade_start
         x = x[~(np.abs(x) > FORMATS[name][3])]
     agree(x, operands(name), rounding_mode=mode)
 
