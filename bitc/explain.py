@@ -183,17 +183,18 @@ def _products(pairs: Sequence[tuple[Mapping[str, Any], float | None]], total: fl
     groups: dict[tuple[object, ...], list[tuple[Mapping[str, Any], float | None]]] = {}
     for number, (layer, seconds) in enumerate(pairs):
         planes = FAMILIES[layer["op"]].kind == "bits"
-        key = (layer["node"], layer["form"], tuple(layer["shape"]), layer["macs"]) if planes else (number,)
+        key = (layer["node"], tuple(layer["shape"]), layer["macs"]) if planes else (number,)
         groups.setdefault(key, []).append((layer, seconds))
     members = list(groups.values())
     macs = sum(group[0][0]["macs"] for group in members)
     spent = [None if total is None else sum(seconds or 0.0 for _, seconds in group) for group in members]
     return tuple(
-        _product(group[0][0], len(group), macs, seconds, total) for group, seconds in zip(members, spent, strict=True)
+        _product(group[0][0], _form([layer["form"] for layer, _ in group]), macs, seconds, total)
+        for group, seconds in zip(members, spent, strict=True)
     )
 
 
-def _product(layer: Mapping[str, Any], parts: int, macs: int, seconds: float | None, total: float | None) -> Product:
+def _product(layer: Mapping[str, Any], form: str, macs: int, seconds: float | None, total: float | None) -> Product:
     family = FAMILIES[layer["op"]]
     name, op_type = _name_and_type(layer["node"])
     why = layer.get("why", "")
@@ -203,7 +204,7 @@ def _product(layer: Mapping[str, Any], parts: int, macs: int, seconds: float | N
         name=name,
         op_type=op_type,
         kind=family.kind,
-        form=layer["form"] if parts == 1 else f"{parts} times {layer['form']}",
+        form=form,
         rule=family.rule,
         contract=layer.get("contract", ""),
         why=why,
@@ -216,6 +217,15 @@ def _product(layer: Mapping[str, Any], parts: int, macs: int, seconds: float | N
         seconds=seconds,
         time_share=_share(seconds, total),
     )
+
+
+def _form(forms: Sequence[str]) -> str:
+    """
+    >>> _form(["float32"]), _form(["1x1 bit", "1x1 bit", "2 planes x 1 bit"])
+    ('float32', '2 times 1x1 bit, 2 planes x 1 bit')
+    """
+    counts = {form: forms.count(form) for form in forms}
+    return ", ".join(form if count == 1 else f"{count} times {form}" for form, count in counts.items())
 
 
 def _name_and_type(node: str) -> tuple[str, str]:

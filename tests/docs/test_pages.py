@@ -12,8 +12,8 @@ from docs.documents import PAGES, ROOT, Block, blocks, in_order, shell, workplac
 
 from bitc.compiler import compile, lower_stages
 from bitc.errors import BitcError
-from bitc.frontend.node import HANDLERS, QONNX, STANDARD
 from bitc.ir import print_graph
+from bitc.operators import markdown
 from bitc.toolchain import Compiler
 from examples.tiny import tiny_model
 
@@ -129,15 +129,22 @@ def test_exit_codes_of_the_page_are_those_of_the_error_tree() -> None:
     assert {int(code) for code in rows} == set(kinds.values()) - {70}
 
 
-def test_supported_operators_are_the_handlers() -> None:
-    text = (ROOT / "docs" / "supported.md").read_text(encoding="utf-8")
-    for heading, domain in (("ONNX", STANDARD), ("QONNX", QONNX)):
-        section = text.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
-        listed = re.findall(r"`(\w+)`", section.strip().split("\n\n")[0])
-        wanted = {op_type for (where, op_type) in HANDLERS if where == domain}
-        if domain == STANDARD:
-            wanted -= {op_type for (where, op_type) in HANDLERS if where == QONNX}
-        assert listed == sorted(wanted)
+def test_the_list_of_operators_is_what_bitc_ops_writes() -> None:
+    text = (ROOT / "docs" / "SUPPORTED_OPS.md").read_text(encoding="utf-8")
+    assert text == markdown(), "write it again: bitc ops --markdown > docs/SUPPORTED_OPS.md"
+
+
+@pytest.mark.usefixtures("compiler")
+def test_python_of_the_page_on_explain_runs(tiny: Path, tmp_path: Path) -> None:
+    (block,) = blocks(ROOT / "docs" / "explain.md", "python")
+    folder = workplace(tmp_path)
+    (folder / "tiny.onnx").write_bytes(tiny.read_bytes())
+    (folder / "example.py").write_text(block.text, encoding="utf-8")
+    printed = shell("python example.py", folder)
+    assert (
+        in_order(["stem float32 ...weights...", "conv 1x1 bit...", "scores 1x1 bit...", "tiny_map0 ..."], printed)
+        is None
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=id_of)
