@@ -16,7 +16,7 @@ from bitc.passes.lower_moves import same_pixels
 
 _CONVOLUTIONS = ("nn.conv", "q.conv", "q.weight_conv", "q.int_conv")
 _POOLS = ("nn.max_pool", "nn.avg_pool", "q.max_pool")
-_PRODUCTS = ("nn.matmul", "q.matmul", "q.weight_matmul")
+_PRODUCTS = ("nn.matmul", "q.matmul", "q.weight_matmul", "q.int_matmul")
 _MOVES = ("nn.reshape", "nn.transpose", "nn.slice", "nn.gather", "nn.expand", "nn.pad", "nn.concat")
 
 
@@ -44,9 +44,9 @@ class FlattenRanks(Pass):
 def _rule(op: Op, users: dict[Value, list[Op]], b: Builder) -> Value | None:
     rank = len(op.operands[0].shape) if op.operands else 0
     if op.name in _PRODUCTS and rank != 2 and len(op.operands[1].shape) == 2:
-        x, w = op.operands
+        x, *rest = op.operands
         rows = _rows(x, op, b)
-        return _reshape(b.add(op.name, rows, w, loc=op.loc, **op.attrs), op.results[0].shape, op, b)
+        return _reshape(b.add(op.name, rows, *rest, loc=op.loc, **op.attrs), op.results[0].shape, op, b)
     if op.name in (*_CONVOLUTIONS, *_POOLS) and rank == 3:
         return _with_height(op, b)
     if op.name == "q.threshold" and rank not in (2, 4):
