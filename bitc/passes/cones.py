@@ -44,8 +44,8 @@ def cone(value: Value, is_root: Callable[[Value], bool] = lambda _: False, throu
 def integer_root(value: Value, is_integer: Callable[[Value], bool]) -> Value | None:
     """The one value that ``value`` is a function of, element by element, if ``is_integer`` holds for it.
 
-    It is the farthest one: made by no elementwise op. Max-pools may follow one another on the way; a sum of two pools has no root,
-    for each may pick another element.
+    It is the farthest one: made by no elementwise op, or a sum of several such in int32. Max-pools may follow one another on the
+    way; a sum of two pools has no root, for each may pick another element.
     """
     while True:
         ops = cone(value)
@@ -54,11 +54,23 @@ def integer_root(value: Value, is_integer: Callable[[Value], bool]) -> Value | N
         if not ops:
             leaves = {value}
         if len(leaves) != 1:
-            return None
+            return _join_of_integers(value, ops, is_integer)
         (leaf,) = leaves
         if leaf.producer is None or leaf.producer.name != "nn.max_pool":
             return leaf if is_integer(leaf) else None
         value = leaf.producer.operands[0]
+
+
+def _join_of_integers(value: Value, ops: list[Op], is_integer: Callable[[Value], bool]) -> Value | None:
+    """The farthest int32 value of the cone ``ops`` that every way from ``value`` to a leaf passes."""
+    best, front = None, {value}
+    for op in reversed(ops):
+        if op.result not in front:
+            continue
+        if len(front) == 1 and isinstance(op.result.type, TensorType) and op.result.type.dtype is DType.I32:
+            best = op.result
+        front = front - {op.result} | {operand for operand in op.operands if operand.constant is None}
+    return best if best is not None and is_integer(best) else None
 
 
 def channel_vector(array: np.ndarray, rank: int) -> np.ndarray | None:

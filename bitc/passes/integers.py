@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from bitc.errors import Diagnostic, OptionError
-from bitc.ir import BIPOLAR, Builder, CodeType, DType, Graph, Op, TensorType, Value, rewrite
+from bitc.ir import Builder, CodeType, DType, Graph, Op, TensorType, Value, rewrite
 from bitc.passes.base import Pass
 from bitc.passes.cones import channel_vector
 from bitc.passes.facts import EXACT, INT32, Finite, Integers, bounds, whole
@@ -28,7 +28,7 @@ class StoreIntegers(Pass):
 
     and a padding tap, which reads level 0, reads ``-lo`` in the first form. ``storage`` is what the target's kernels are fastest with;
     codes that do not fit u8 take i16, and so do those whose weights do not fit i8. A bias in integers joins ``base``. Products of at
-    most four levels with weights ±1 stay as they are: they run as bits.
+    most four levels with weights ±a stay as they are: they run as bits.
 
     >>> StoreIntegers("i16").storage
     'i16'
@@ -46,22 +46,23 @@ class StoreIntegers(Pass):
         def rule(op: Op, b: Builder) -> Value | None:
             if op.name not in ("q.conv", "q.matmul") or runs_as_bits(op):
                 return None
-            dtype = self._dtype(op)
+            dtype = storage_of(op, self.storage)
             key = (op.operands[0], dtype)
             if key not in stored:
-                stored[key] = _stored(op.operands[0], dtype, b, sets)
+                stored[key] = stored_levels(op.operands[0], dtype, b, sets)
             return _product(op, stored[key], b)
 
         return _join_bias(rewrite(graph, rule))
 
-    def _dtype(self, op: Op) -> DType:
-        """The storage of a product's activation."""
-        type = op.operands[0].type
-        assert isinstance(type, CodeType)
-        fits = type.levels.hi - type.levels.lo <= 255 and _weight_dtype(code_constant(op.operands[1])) is DType.I8
-        pads = op.name == "q.conv" and any(op.attrs["pads"])
-        has_pad = not pads or 0 <= op.attrs["pad_level"] - type.levels.lo <= 255
-        return DType.U8 if self.storage == "u8" and fits and has_pad else DType.I16
+
+def storage_of(op: Op, preferred: str) -> DType:
+    """The storage of a product's activation, ``preferred`` (u8 or i16) where it holds the levels, the padding and meets the weights."""
+    type = op.operands[0].type
+    assert isinstance(type, CodeType)
+    fits = type.levels.hi - type.levels.lo <= 255 and _weight_dtype(code_constant(op.operands[1])) is DType.I8
+    pads = op.name == "q.conv" and any(op.attrs["pads"])
+    has_pad = not pads or 0 <= op.attrs["pad_level"] - type.levels.lo <= 255
+    return DType.U8 if preferred == "u8" and fits and has_pad else DType.I16
 
 
 def runs_as_bits(op: Op) -> bool:
@@ -69,7 +70,7 @@ def runs_as_bits(op: Op) -> bool:
     x, w = op.operands[0].type, op.operands[1].type
     assert isinstance(x, CodeType)
     assert isinstance(w, CodeType)
-    return w.levels == BIPOLAR and x.levels.planes <= MAX_PLANES
+    return w.levels.planes == 1 and w.levels.middle_twice == 0 and x.levels.planes <= MAX_PLANES
 
 
 def _weight_dtype(codes: np.ndarray) -> DType:
@@ -92,8 +93,8 @@ def _product(op: Op, x: Value, b: Builder) -> Value:
     return b.add(name, x, weights, base, loc=op.loc, **attrs)
 
 
-def _stored(codes: Value, dtype: DType, b: Builder, sets: ValueSets) -> Value:
-    """The tensor of ``dtype`` that holds ``codes``, made by ``q.encode``."""
+def stored_levels(codes: Value, dtype: DType, b: Builder, sets: ValueSets) -> Value:
+    """The tensor of ``dtype`` that holds ``codes``, made by ``q.encode``: u8 counts from the lowest level, i16 holds the level."""
     encode, type = codes.producer, codes.type
     assert encode is not None
     assert encode.name == "q.encode"

@@ -110,11 +110,9 @@ def _below_pool(x: Value, levels: Levels, scale: float, b: Builder, sets: ValueS
 
 
 def _can_be_cut(root: Value) -> bool:
-    """Whether kernels threshold ``root``: floats, and integers that a product of codes sums up (so their range is known)."""
+    """Whether kernels threshold ``root``."""
     assert isinstance(root.type, TensorType)
-    if root.type.dtype is DType.I32:
-        return root.producer is not None and root.producer.name in ("q.conv", "q.matmul", "q.border")
-    return root.type.dtype is DType.F32
+    return root.type.dtype in (DType.F32, DType.I32)
 
 
 def _indices(table: np.ndarray, levels: Levels, scale: float) -> np.ndarray:

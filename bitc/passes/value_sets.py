@@ -300,8 +300,10 @@ def _corner_range(op: Op, facts: list[Fact]) -> Fact:
 
 def _integer_corners(op: Op, facts: list[Fact], kind: DType) -> Fact:
     """Integer arithmetic that cannot wrap round; sums and differences keep a common step."""
-    if op.name == "nn.div" or not all(isinstance(fact, Finite | Integers) for fact in facts):
+    if not all(isinstance(fact, Finite | Integers) for fact in facts):
         return None
+    if op.name == "nn.div":
+        return _integer_quotient(facts)
     corners = np.array(list(product(*map(bounds, facts))), dtype=np.float64)
     reached = op.decl.evaluate(*corners.T)
     lo, hi = float(reached.min()), float(reached.max())
@@ -310,6 +312,17 @@ def _integer_corners(op: Op, facts: list[Fact], kind: DType) -> Fact:
     steps = [_step(fact) for fact in facts]
     step = int(np.gcd.reduce(steps)) if op.name in ("nn.add", "nn.sub", "nn.neg") else 1
     return Integers(int(lo), int(hi), step or 1)
+
+
+def _integer_quotient(facts: list[Fact]) -> Fact:
+    """Division by one positive number, towards zero."""
+    (lo, hi), (divisor, largest) = map(bounds, facts)
+    if divisor != largest or divisor < 1:
+        return None
+    parts = int(divisor)
+    step = _step(facts[0])
+    even = lo % parts == 0 and step % parts == 0
+    return Integers(int(lo / parts), int(hi / parts), (step // parts or 1) if even else 1)
 
 
 def _step(fact: Fact) -> int:

@@ -167,3 +167,31 @@ def test_a_clone_is_the_same_function_of_another_value(b: Builder, x: Value) -> 
     old, new = evaluate_cone(y, x, samples), evaluate_cone(copy, wide, samples)
     assert old is not None
     assert np.array_equal(old, new)  # type: ignore[arg-type]
+
+
+def _sums(b: Builder) -> tuple[Value, Value]:
+    return tuple(b.input(name, TensorType((1, 2, 4, 4), DType.I32)) for name in "pq")  # type: ignore[return-value]
+
+
+def test_a_sum_of_integers_is_a_root(b: Builder) -> None:
+    p, q = _sums(b)
+    total = b.add("nn.add", p, b.add("nn.mul", q, b.constant(np.int32(3))))
+    halved = b.add("nn.div", total, b.constant(np.int32(2)))
+    value = b.add("nn.sign", b.add("nn.mul", b.add("nn.cast", halved, to=DType.F32), _channels(b, 0.5, -2.0)))
+    assert integer_root(value, lambda v: v is total) is total
+    assert integer_root(value, lambda v: v in (p, q)) is None
+    directions = monotone_root(value)
+    assert directions is not None
+    assert directions[0] is total
+    assert directions[1].tolist() == [1.0, -1.0]
+
+
+def test_a_sum_read_past_its_join_is_no_root(b: Builder) -> None:
+    p, q = _sums(b)
+    total = b.add("nn.add", p, q)
+    assert integer_root(b.add("nn.sub", b.add("nn.relu", total), q), _always) is not total
+
+
+def test_a_sum_of_floats_is_no_root(b: Builder) -> None:
+    p, q = (b.add("nn.cast", v, to=DType.F32) for v in _sums(b))
+    assert integer_root(b.add("nn.sign", b.add("nn.add", p, q)), _always) is None

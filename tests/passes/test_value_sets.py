@@ -368,3 +368,27 @@ def test_integers_too_large_for_half_precision_are_not_claimed() -> None:
         return b.add("nn.cast", acc, to=DType.F16)
 
     assert not isinstance(_fact(build, (-1.0, 1.0)), Integers)
+
+
+@pytest.mark.parametrize(
+    ("shift", "divisor", "wanted"),
+    [
+        (0, 2, Integers(-150, 150)),
+        (300, 4, Integers(0, 150)),
+        (3, 2, Integers(-148, 151)),
+        (1, 3, Integers(-99, 100)),
+        (0, -2, None),
+        (0, 0, None),
+    ],
+)
+def test_quotients_of_integers(shift: int, divisor: int, wanted: Fact) -> None:
+    b = Builder()
+    x = b.input("x", TensorType((1, 300, 2, 2)))
+    codes = b.add("q.encode", x, levels=BIPOLAR)
+    w = b.add("q.encode", b.constant(np.ones((3, 300, 1, 1), F32)), levels=BIPOLAR)
+    sums = b.add("q.conv", codes, w, strides=(1, 1), pads=(0, 0, 0, 0), dilations=(1, 1))
+    quotient = b.add("nn.div", b.add("nn.add", sums, b.constant(np.int32(shift))), b.constant(np.int32(divisor)))
+    assert ValueSets().of(quotient) == wanted
+    if wanted is not None:
+        draw, generator = one_of([-1, 1]), np.random.default_rng(0)
+        check_facts(Graph("g", [x], b.ops, [quotient]), [draw(generator, x)])
