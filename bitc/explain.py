@@ -23,8 +23,8 @@ _LOCATION = re.compile(r"node \d+ ?(?:'(?P<name>.*)')? ?\((?P<op_type>\w+)\)$")
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Kernels of one arithmetic: ``kind`` is bits, integers or float; ``rule`` says when a product comes here, ``better`` what would
-    bring it further where nothing more particular is known."""
+    """Kernels of one arithmetic: ``kind`` is bits, integers or float ("": as the element type says); ``rule`` says when a product
+    comes here, ``better`` what would bring it further where nothing more particular is known."""
 
     kind: str
     rule: str
@@ -41,6 +41,8 @@ _FLOAT = Family("float", "no smaller form is proved: float32 sums of the file's 
 _SIGNS = Family(
     "float", "weights ±a and an input of floats, read at few places: adds and subtracts floats", _TO_INTEGERS
 )
+_COMPUTED = Family("float", "both factors are computed while the network runs: float32 sums", _TO_INTEGERS)
+_PLAIN = Family("", "an element type without kernels of its own: plain sums in the file's own numbers", _TO_INTEGERS)
 
 FAMILIES: Mapping[str, Family] = {
     "k.bconv_acc": _BITS,
@@ -50,6 +52,9 @@ FAMILIES: Mapping[str, Family] = {
     "k.fconv": _FLOAT,
     "k.fdepthwise": _FLOAT,
     "k.fconv_w1": _SIGNS,
+    "k.gemm": _COMPUTED,
+    "k.matmul": _PLAIN,
+    "k.plain_conv": _PLAIN,
 }
 """The family of each kernel that multiplies by weights: all that is to be said here of a new one."""
 
@@ -179,31 +184,31 @@ def explanation(manifest: Mapping[str, Any], timing: Timing | None, not_timed: s
 
 
 def _products(pairs: Sequence[tuple[Mapping[str, Any], float | None]], total: float | None) -> tuple[Product, ...]:
-    """Equal products of bits for one node are the bit planes of one product of the model, so their work counts once."""
-    groups: dict[tuple[object, ...], list[tuple[Mapping[str, Any], float | None]]] = {}
+    """Products of bits for one node are the bit planes of one product of the model, so its work counts once."""
+    groups: dict[str | int, list[tuple[Mapping[str, Any], float | None]]] = {}
     for number, (layer, seconds) in enumerate(pairs):
-        planes = FAMILIES[layer["op"]].kind == "bits"
-        key = (layer["node"], tuple(layer["shape"]), layer["macs"]) if planes else (number,)
-        groups.setdefault(key, []).append((layer, seconds))
-    members = list(groups.values())
-    macs = sum(group[0][0]["macs"] for group in members)
-    spent = [None if total is None else sum(seconds or 0.0 for _, seconds in group) for group in members]
-    return tuple(
-        _product(group[0][0], _form([layer["form"] for layer, _ in group]), macs, seconds, total)
-        for group, seconds in zip(members, spent, strict=True)
-    )
+        planes = FAMILIES[layer["op"]].kind == "bits" and layer["node"]
+        groups.setdefault(planes or number, []).append((layer, seconds))
+    largest = [max(group, key=lambda pair: pair[0]["macs"])[0] for group in groups.values()]
+    macs = sum(layer["macs"] for layer in largest)
+    found = []
+    for layer, group in zip(largest, groups.values(), strict=True):
+        spent = None if total is None else sum(seconds or 0.0 for _, seconds in group)
+        found.append(_product(layer, _form([part["form"] for part, _ in group]), macs, spent, total))
+    return tuple(found)
 
 
 def _product(layer: Mapping[str, Any], form: str, macs: int, seconds: float | None, total: float | None) -> Product:
     family = FAMILIES[layer["op"]]
     name, op_type = _name_and_type(layer["node"])
     why = layer.get("why", "")
-    at_best = family.kind == "bits" and not why
+    kind = family.kind or ("float" if form.startswith("float") else "integers")
+    at_best = kind == "bits" and not why
     return Product(
         node=layer["node"],
         name=name,
         op_type=op_type,
-        kind=family.kind,
+        kind=kind,
         form=form,
         rule=family.rule,
         contract=layer.get("contract", ""),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +13,10 @@ import numpy as np
 import pytest
 
 from bitc.cli import main
+from bitc.codegen.build import multiplications
 from bitc.compiler import Options
-from bitc.errors import OptionError, UnsupportedError
+from bitc.errors import OptionError, ToolchainError, UnsupportedError
 from bitc.explain import FAMILIES, KINDS, Explanation, explain, explanation
-from bitc.ir import all_ops
 from bitc.profile import Timing
 from bitc.toolchain import Compiler
 from tests.networks.onnx_net import Net
@@ -24,10 +26,10 @@ F32 = np.float32
 Capture = pytest.CaptureFixture[str]
 
 
-def test_every_kernel_with_weights_has_a_family() -> None:
-    kernels = {name for name, decl in all_ops().items() if name.startswith("k.") and "w" in decl.operands}
+def test_every_kernel_that_multiplies_has_a_family() -> None:
+    kernels = set(re.findall(r'"(k\.\w+)"', inspect.getsource(multiplications)))
     assert kernels == FAMILIES.keys()
-    assert {family.kind for family in FAMILIES.values()} == set(KINDS)
+    assert {family.kind for family in FAMILIES.values()} == {*KINDS, ""}
 
 
 def adds_up(found: Explanation) -> None:
@@ -138,17 +140,21 @@ def test_bit_planes_of_one_product_count_once() -> None:
     layers = [
         layer("k.bconv_acc", "1x1 bit", 100),
         layer("k.bconv_acc", "1x1 bit", 100),
-        layer("k.fconv", "float32", 300, "node 1 (Conv)"),
+        layer("k.bconv_acc", "1x1 bit", 1),
+        layer("k.fconv", "float32", 200, "node 1 (Conv)"),
+        layer("k.matmul", "int32", 100, "node 2 (MatMul)"),
         layer("k.map", "elementwise f32", 0),
         layer("k.fpool", "float32", 0),
     ]
     layers[1]["costs"] = layers[0]["costs"] = ["four planes 1.5 ms, integers 2 ms"]
     manifest = {"name": "n", "target": "t", "arena_bytes": 1, "weight_bytes": 2, "layers": layers}
-    found = explanation(manifest, Timing(10.0, (1.0, 2.0, 3.0, 3.0, 1.0)))
+    found = explanation(manifest, Timing(10.0, (0.5, 2.0, 0.5, 2.0, 1.0, 3.0, 1.0)))
     assert [(p.form, p.name, p.macs, p.seconds) for p in found.products] == [
-        ("2 times 1x1 bit", "a", 100, 3.0),
-        ("float32", "", 300, 3.0),
+        ("3 times 1x1 bit", "a", 100, 3.0),
+        ("float32", "", 200, 2.0),
+        ("int32", "", 100, 1.0),
     ]
+    assert [p.kind for p in found.products] == ["bits", "float", "integers"]
     assert found.products[0].costs == ("four planes 1.5 ms, integers 2 ms",)
     assert found.macs_share("bits") == 0.25
     assert [(r.node, r.what, r.time_share) for r in found.rest] == [
@@ -213,3 +219,11 @@ def test_a_target_that_does_not_run_here_is_explained_without_times(
         explain(model, target="avx2", time=True)
     monkeypatch.setenv("CC", "absent-cc")
     assert "C compiler" in explain(model, target="portable").not_timed
+
+
+def test_a_system_without_clock_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("time.clock_gettime")
+    model = product(numbers(4, 8, 3, 3)).save(tmp_path / "net.onnx")
+    assert "cannot be timed" in explain(model, target="portable").not_timed
+    with pytest.raises(ToolchainError, match="T006"):
+        explain(model, target="portable", time=True)
