@@ -25,6 +25,7 @@ def iconv(op: Op, frame: Frame, out: Assembly) -> list[Call]:
         "run": runs.length,
         "run_row": attrs["dilations"][0] * columns * elements,
         "run_pixel": attrs["dilations"][1] * elements,
+        "chain": attrs["chain"],
     }
     geometry = out.geometry("bitc_iconv", fields)
     return [_product(f"bitc_iconv_{dtype_of(x)}_{dtype_of(w)}", geometry, op, frame, out)]

@@ -38,12 +38,15 @@ AVX2 = Target(
 )
 AVX512 = Target(
     "avx512",
-    "x86-64 with AVX-512 and VPOPCNTDQ (Ice Lake, Zen 4 and later)",
+    "x86-64 with AVX-512, VPOPCNTDQ and VNNI (Ice Lake, Zen 4 and later)",
     "avx512",
     WeightForm(32),
     16,
-    ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vpopcntdq", "-mfma", "-mpopcnt"),
-    frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vpopcntdq", "fma", "popcnt"}),
+    (
+        *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vpopcntdq", "-mavx512vnni"),
+        *("-mfma", "-mpopcnt"),
+    ),
+    frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vpopcntdq", "avx512_vnni", "fma", "popcnt"}),
 )
 TARGETS: dict[str, Target] = {t.name: t for t in (PORTABLE, AVX2, AVX512)}
 """All targets by name, the plainest first; ``native`` names the last of them that runs here."""

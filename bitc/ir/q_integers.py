@@ -27,11 +27,19 @@ def _check(x: TensorType, w: TensorType, base: TensorType, channels: int) -> Non
 class IntegerConv(OpDecl):
     """acc[n,m,i] = base[m] + sum over c, k of x[n, c, i*stride + k*dilation - pad] * w[m,c,k]; padding taps read ``pad_value``
 
-    All partial sums fit int32. ``exact`` as of ``q.conv``.
+    All partial sums fit int32. No u8 in x or padding is above ``highest``. ``exact`` as of ``q.conv``.
     """
 
     operands = ("x", "w", "base")
-    attrs = {"strides": REQUIRED, "pads": REQUIRED, "dilations": REQUIRED, "group": 1, "pad_value": 0, "exact": True}
+    attrs = {
+        "strides": REQUIRED,
+        "pads": REQUIRED,
+        "dilations": REQUIRED,
+        "group": 1,
+        "pad_value": 0,
+        "highest": 255,
+        "exact": True,
+    }
 
     @staticmethod
     def infer(
@@ -44,6 +52,7 @@ class IntegerConv(OpDecl):
         dilations: Sequence[int],
         group: int,
         pad_value: int,
+        highest: int,
         exact: bool,
     ) -> TensorType:
         source, weights = as_tensor(x), as_tensor(w)
@@ -61,6 +70,7 @@ class IntegerConv(OpDecl):
         dilations: Sequence[int],
         group: int,
         pad_value: int,
+        highest: int,
         exact: bool,
     ) -> np.ndarray:
         padded = numeric.pad_spatial(x, pads, pad_value).astype(np.float64)
@@ -73,10 +83,10 @@ class IntegerMatMul(OpDecl):
     """acc[..., i, j] = base[j] + sum over k of x[..., i, k] * w[k, j]; ``w`` has rank 2; as ``q.int_conv``"""
 
     operands = ("x", "w", "base")
-    attrs = {"exact": True}
+    attrs = {"highest": 255, "exact": True}
 
     @staticmethod
-    def infer(x: Type, w: Type, base: Type, *, exact: bool) -> TensorType:
+    def infer(x: Type, w: Type, base: Type, *, highest: int, exact: bool) -> TensorType:
         a, b = as_tensor(x), as_tensor(w)
         if len(b.shape) != 2 or len(a.shape) < 2 or a.shape[-1] != b.shape[0]:
             raise InferenceError(f"{a} and {b} do not multiply")
@@ -84,5 +94,5 @@ class IntegerMatMul(OpDecl):
         return TensorType((*a.shape[:-1], b.shape[1]), DType.I32)
 
     @staticmethod
-    def evaluate(x: np.ndarray, w: np.ndarray, base: np.ndarray, *, exact: bool) -> np.ndarray:
+    def evaluate(x: np.ndarray, w: np.ndarray, base: np.ndarray, *, highest: int, exact: bool) -> np.ndarray:
         return np.asarray(np.rint(x.astype(np.float64) @ w.astype(np.float64)).astype(np.int32) + base)

@@ -16,6 +16,7 @@ from bitc.passes.padding import code_constant
 from bitc.passes.recognise import MAX_PLANES
 from bitc.passes.value_sets import ValueSets
 
+MOST_INT16 = (1 << 15) - 1
 _MOVES = ("nn.reshape", "nn.transpose", "nn.pad", "nn.slice", "nn.gather", "nn.expand", "nn.concat", "nn.max_pool")
 
 
@@ -27,7 +28,8 @@ class StoreIntegers(Pass):
         q.conv(X, W)  =  q.int_conv(X, W, 0)                                                   (i16)
 
     and a padding tap, which reads level 0, reads ``-lo`` in the first form. ``storage`` is what the target's kernels are fastest with;
-    codes that do not fit u8 take i16, and so do those whose weights do not fit i8. A bias in integers joins ``base``. Products of at
+    codes that do not fit u8 take i16, and so do those whose weights do not fit i8. With ``i16`` codes of few bits still take u8: where
+    three sums of two products fit 16 bits, kernels on bytes do twice as much at a time. A bias in integers joins ``base``. Products of at
     most four levels with weights ±a stay as they are: they run as bits.
 
     >>> StoreIntegers("i16").storage
@@ -62,7 +64,9 @@ def storage_of(op: Op, preferred: str) -> DType:
     fits = type.levels.hi - type.levels.lo <= 255 and _weight_dtype(code_constant(op.operands[1])) is DType.I8
     pads = op.name == "q.conv" and any(op.attrs["pads"])
     has_pad = not pads or 0 <= op.attrs["pad_level"] - type.levels.lo <= 255
-    return DType.U8 if preferred == "u8" and fits and has_pad else DType.I16
+    pair = 2 * (type.levels.hi - type.levels.lo) * int(np.abs(code_constant(op.operands[1])).max())
+    chosen = preferred == "u8" or 3 * pair <= MOST_INT16
+    return DType.U8 if chosen and fits and has_pad else DType.I16
 
 
 def runs_as_bits(op: Op) -> bool:
@@ -87,6 +91,9 @@ def _product(op: Op, x: Value, b: Builder) -> Value:
     base = b.constant((lowest * codes.sum(axis=axes, dtype=np.int64)).astype(np.int32), loc=op.loc)
     weights = b.constant(codes.astype(_weight_dtype(codes).numpy), name=op.operands[1].name, loc=op.loc)
     attrs = {key: value for key, value in op.attrs.items() if key != "pad_level"}
+    if x.type.dtype is DType.U8:
+        pads = op.attrs.get("pads", ())
+        attrs["highest"] = max(source.levels.hi - lowest, op.attrs["pad_level"] - lowest if any(pads) else 0)
     if op.name == "q.conv":
         attrs["pad_value"] = op.attrs["pad_level"] - lowest if any(op.attrs["pads"]) else 0
     name = "q.int_conv" if op.name == "q.conv" else "q.int_matmul"

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from bitc.ir import DType, Op
-from bitc.ir.integer_packing import pack_depthwise_weights, pack_integer_base, pack_integer_weights, runs_of
+from bitc.ir.integer_packing import (
+    longest_chain,
+    pack_depthwise_weights,
+    pack_integer_base,
+    pack_integer_weights,
+    runs_of,
+)
 from bitc.passes.lower_moves import as_shape
 from bitc.passes.lower_numbers import lower_pool, product_window
 from bitc.passes.lowering import Lowering, physical_shape, tensor_type
@@ -25,13 +31,11 @@ def lower_product(op: Op, low: Lowering) -> None:
     else:
         columns, channels = x.shape[2:]
         runs = runs_of(weights.shape[2:], attrs["dilations"], columns, channels, group)
-        operands = (
-            pack_integer_weights(weights, group, runs, form.block, side),
-            pack_integer_base(base, group, form.block),
-        )
-        made = low.add(
-            "k.iconv", x, *map(low.constant, operands), like=op, channels=weights.shape[0], group=group, **attrs
-        )
+        packed = pack_integer_weights(weights, group, runs, form.block, side)
+        operands = (packed, pack_integer_base(base, group, form.block))
+        chain = longest_chain(packed, op.attrs["highest"]) if side == 4 else 0
+        attrs |= {"channels": weights.shape[0], "group": group, "chain": chain}
+        made = low.add("k.iconv", x, *map(low.constant, operands), like=op, **attrs)
     low.put(op.result, as_shape(made, physical_shape(tensor_type(op.result)), op, low))
 
 
