@@ -7,6 +7,7 @@ from math import prod
 from typing import Any
 
 from bitc.codegen.assembly import Assembly, Frame
+from bitc.codegen import kernels_matrices
 from bitc.codegen.kernels import BY_IMAGE, calls_of
 from bitc.codegen.maps import dtype_of
 from bitc.codegen.memory_plan import ALIGN_BYTES, plan_memory
@@ -14,7 +15,7 @@ from bitc.codegen.names import comment, unique_identifiers
 from bitc.codegen.plan import Call, Port, Program, Step
 from bitc.codegen.targets import Target
 from bitc.errors import Diagnostic, UnsupportedError
-from bitc.ir import Graph, Op
+from bitc.ir import DType, Graph, Op
 from bitc.ir.k_rows import image_rows, inner_values
 
 MOST_ELEMENTS = 2**31 - 1
@@ -128,8 +129,10 @@ def form(op: Op) -> str:
             return "bits to numbers"
         case "k.bpool_max":
             return "max of bits"
-        case "k.fconv" | "k.fdepthwise" | "k.fpool" | "k.reduce" | "k.softmax" | "k.argmax" | "k.topk":
+        case "k.fconv" | "k.fdepthwise" | "k.fpool" | "k.reduce" | "k.softmax" | "k.argmax" | "k.topk" | "k.gemm":
             return "float32"
+        case "k.matmul" | "k.plain_conv":
+            return {DType.F32: "float32", DType.F64: "float64"}.get(dtype_of(op.result), f"{dtype_of(op.result)}")
         case "k.iconv" | "k.idepthwise":
             x, w = (dtype_of(operand).bytes * 8 for operand in op.operands[:2])
             return f"int{x} x int{w}"
@@ -151,4 +154,6 @@ def multiplications(op: Op) -> int:
         case "k.fdepthwise" | "k.idepthwise":
             images, channels = op.results[0].shape[0], op.results[0].shape[3]
             return int(images * prod(op.attrs["size"]) * channels * prod(op.attrs["taps"]))
+        case "k.gemm" | "k.matmul" | "k.plain_conv":
+            return kernels_matrices.multiplications(op)
     return 0

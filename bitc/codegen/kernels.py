@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bitc.codegen import kernels_integer
+from bitc.codegen import kernels_integer, kernels_matrices
 from bitc.codegen.assembly import Assembly, Frame
 from bitc.codegen.maps import dtype_of
 from bitc.codegen.plan import Call
@@ -99,7 +99,7 @@ def _fconv(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     if group > 1:
         name, groups = "bitc_fconv_grouped", [str(group)]
     geometry = out.geometry("bitc_fconv", fields)
-    weights = out.constant(w) if op.name != "k.fconv_w1" else out.array(_sign_words(w), "signs of weights")
+    weights = out.base(w) if op.name != "k.fconv_w1" else out.array(_sign_words(w), "signs of weights")
     arguments = [out.at_pixel(x, frame, op.attrs["at"]), weights, out.at_row(op.result, frame, halo)]
     return [Call(f"{name}_{out.isa}", (f"&{geometry}", *groups, *arguments, frame.first, frame.end))]
 
@@ -340,6 +340,7 @@ _EMITTERS: Mapping[str, Callable[[Op, Frame, Assembly], list[Call]]] = {
     "k.idepthwise": kernels_integer.idepthwise,
     "k.ipool": kernels_integer.ipool,
     "k.map": _map,
+    **kernels_matrices.EMITTERS,
 }
 
 BY_IMAGE = frozenset(
@@ -361,6 +362,7 @@ BY_IMAGE = frozenset(
         "k.idepthwise",
         "k.ipool",
         "k.map",
+        "k.plain_conv",
     }
 )
 """Kernels that work on one image at a time; the others take whole buffers."""

@@ -10,7 +10,11 @@ from pathlib import Path
 from bitc.resources import runtime_dir
 
 _LOCAL_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"[^\n]*\n', re.MULTILINE)
-_DEFINITION = re.compile(r"^(?:static inline|BITC_INLINE)\s[^;{]*?\b(bitc_\w+)\(", re.MULTILINE)
+_DEFINITION = re.compile(
+    r"^(?:(?:static inline|BITC_INLINE)\s[^;{]*?\b(?P<function>bitc_\w+)\(|BITC_\w+\((?P<instance>bitc_\w+), )",
+    re.MULTILINE,
+)
+"""A function, or a macro that defines one: ``BITC_FAMILY(bitc_function, type, ...)``."""
 
 
 def files_defining(functions: Iterable[str]) -> tuple[str, ...]:
@@ -43,8 +47,8 @@ def pasted(files: Iterable[str]) -> str:
 def _homes(folder: Path) -> dict[str, str]:
     homes: dict[str, str] = {}
     for path in sorted(folder.glob("*.h")):
-        for function in _DEFINITION.findall(path.read_text(encoding="utf-8")):
-            homes.setdefault(function, path.name)
+        for found in _DEFINITION.finditer(path.read_text(encoding="utf-8")):
+            homes.setdefault(found["function"] or found["instance"], path.name)
     return homes
 
 

@@ -4,6 +4,7 @@ from bitc.ir import (  # noqa: F401  (declare the ops)
     k,
     k_float,
     k_integer,
+    k_matrices,
     k_move,
     k_planes,
     nn_elementwise,

@@ -25,7 +25,8 @@ def _fconv_result(x: Type, attrs: dict[str, Any], halo: Halo) -> BufferType:
     return BufferType((source.shape[0], *with_halo(windows.size, halo), channels), DType.F32)
 
 
-def _convolve(x: np.ndarray, weights: np.ndarray, attrs: dict[str, Any]) -> np.ndarray:
+def convolve_images(x: np.ndarray, weights: np.ndarray, attrs: dict[str, Any]) -> np.ndarray:
+    """The convolution of buffer ``x`` with ``weights`` [M, C/group, KH, KW], [N, OH, OW, M]."""
     windows, group = windows_of(attrs), attrs["group"]
     assert isinstance(group, int)
     image = x[:, windows.at[0] :, windows.at[1] :].transpose(0, 3, 1, 2)
@@ -55,7 +56,7 @@ class Fconv(OpDecl):
         channels, taps = attrs["channels"], windows_of(attrs).taps
         assert isinstance(channels, int)
         weights = np.concatenate([unpack_floats(part, taps, channels // w.shape[0]) for part in w])
-        return surround(_convolve(x, weights, attrs), halo)
+        return surround(convolve_images(x, weights, attrs), halo)
 
 
 @op("k.fconv_w1")
@@ -79,7 +80,7 @@ class FconvSigns(OpDecl):
         channels, taps = attrs["channels"], windows_of(attrs).taps
         assert isinstance(channels, int)
         signs = 1 - 2 * np.unpackbits(w, axis=-1, bitorder="little").astype(np.float32)
-        return surround(_convolve(x, unpack_floats(signs, taps, channels), attrs), halo)
+        return surround(convolve_images(x, unpack_floats(signs, taps, channels), attrs), halo)
 
 
 @op("k.fdepthwise")
@@ -100,7 +101,7 @@ class Fdepthwise(OpDecl):
     @staticmethod
     def evaluate(x: np.ndarray, w: np.ndarray, *, halo: Halo, **attrs: Any) -> np.ndarray:
         weights = w.transpose(2, 0, 1)[:, np.newaxis]
-        return surround(_convolve(x, weights, {**attrs, "group": w.shape[2]}), halo)
+        return surround(convolve_images(x, weights, {**attrs, "group": w.shape[2]}), halo)
 
 
 @op("k.fpool")

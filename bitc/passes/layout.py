@@ -18,8 +18,10 @@ class Layouts(Pass):
         %y = nn.conv %x, %w   -->   %x' = k.relayout %x {layout = "nhwc"} : f32[1,3,8,8]@nhwc
                                     %y = nn.conv %x', %w : f32[1,16,8,8]@nhwc
 
-    Graph inputs and outputs are row-major in ONNX's shape. Reshapes read and give row-major numbers. Each value is converted to a
-    layout at most once. A relayout that only moves axes of size 1 costs nothing (lowering makes it a view).
+    Graph inputs and outputs are row-major in ONNX's shape. Reshapes, matrix products and lookups read and give row-major numbers.
+    Ops that take any layout (maps, reductions, moves) are NHWC where one of their neighbours is an image kernel, else row-major.
+    Each value is converted to a layout at most once. A relayout that only moves axes of size 1 costs nothing (lowering makes it a
+    view).
 
     >>> from bitc.ir import Builder, TensorType
     >>> b = Builder()
@@ -36,6 +38,18 @@ class Layouts(Pass):
         return _Assignment(graph).run()
 
 
+_ROW_MAJOR = {
+    "nn.matmul", "nn.reshape", "nn.take", "nn.take_along", "nn.take_nd", "nn.scatter_along", "nn.scatter_nd",
+}  # fmt: skip
+"""Ops that read and give numbers row by row."""
+
+_FREE = {
+    "q.map", "nn.softmax", "nn.argmax", "nn.topk", "nn.cumsum", "nn.concat", "nn.slice", "nn.pad", "nn.gather", "nn.expand",
+    "nn.reduce_mean", "nn.reduce_sum", "nn.reduce_max", "nn.reduce_min", "nn.reduce_prod",
+}  # fmt: skip
+"""Ops whose kernels go along memory in any order of axes, all operands and results in the same one."""
+
+
 def natural_layout(type: Type) -> Layout:
     """The layout kernels give a value of ``type`` in."""
     if isinstance(type, CodeType):
@@ -50,6 +64,7 @@ class _Assignment:
         self._builder = Builder()
         self._made: dict[Value, Value] = {}
         self._converted: dict[tuple[Value, Layout], Value] = {}
+        self._row_major = _away_from_images(graph)
 
     def run(self) -> Graph:
         for value in self._graph.inputs:
@@ -68,17 +83,19 @@ class _Assignment:
 
     def _wanted(self, op: Op, operand: Value) -> Layout:
         """The layout ``op`` reads ``operand`` in. Transposes read numbers however they lie; constants are arranged by lowering."""
+        if op.name in _FREE and operand in self._row_major:
+            return Layout.ROW_MAJOR
         made = self._made[operand].type
         assert isinstance(made, TensorType | CodeType)
         if operand.constant is not None or (op.name == "nn.transpose" and isinstance(made, TensorType)):
             return made.layout
-        if op.name == "nn.reshape" and isinstance(made, TensorType):
+        if op.name in _ROW_MAJOR and isinstance(made, TensorType):
             return Layout.ROW_MAJOR
         return natural_layout(made)
 
     def _given(self, op: Op, result: Value) -> Layout:
         if isinstance(result.type, TensorType):
-            if op.name in ("nn.reshape", "nn.constant"):
+            if op.name in _ROW_MAJOR or op.name == "nn.constant" or result in self._row_major:
                 return Layout.ROW_MAJOR
             row_major_wanted = result in self._graph.outputs or self._users[result]
             if (
@@ -104,3 +121,30 @@ class _Assignment:
             made = self._builder.add("k.relayout", value, layout=layout.value, loc=loc, origin=value.origin)
             self._converted[key] = made
         return self._converted[key]
+
+
+def _away_from_images(graph: Graph) -> set[Value]:
+    """Numbers of rank 4 that free ops pass on among themselves, and that no image kernel reads or makes."""
+    group: dict[Value, list[Value]] = {value: [value] for value in graph.values() if _is_image(value)}
+    images: set[Value] = set()
+    for op in graph.ops:
+        members = [value for value in (*op.operands, *op.results) if value in group and value.constant is None]
+        if op.name in _FREE:
+            _join(members, group)
+        elif op.name not in _ROW_MAJOR and op.name != "nn.transpose":
+            images.update(members)
+    touched = {id(group[value]) for value in images}
+    return {value for value, members in group.items() if id(members) not in touched}
+
+
+def _join(values: list[Value], group: dict[Value, list[Value]]) -> None:
+    for other in values[1:]:
+        first, second = group[values[0]], group[other]
+        if first is not second:
+            first.extend(second)
+            for value in second:
+                group[value] = first
+
+
+def _is_image(value: Value) -> bool:
+    return isinstance(value.type, TensorType) and len(value.shape) == 4

@@ -12,7 +12,7 @@ from bitc.ir.integer_packing import INTEGER_FORMS
 from bitc.ir.numeric import dense_strides
 from bitc.ir.packing import WeightForm
 from bitc.ir.types import BufferType
-from bitc.passes import lower_codes, lower_integers, lower_moves, lower_numbers
+from bitc.passes import lower_codes, lower_integers, lower_linear, lower_moves, lower_numbers
 from bitc.passes.base import Pass
 from bitc.passes.lower_moves import as_shape
 from bitc.passes.lowering import KernelForms, Lowering, Refused, halo_needs, physical_shape, tensor_type
@@ -28,8 +28,8 @@ _RULES: Mapping[str, Callable[[Op, Lowering], None]] = {
     "q.max_pool": lower_codes.lower_code_pool,
     "q.weight_conv": lower_numbers.lower_product,
     "q.weight_matmul": lower_numbers.lower_product,
-    "nn.conv": lower_numbers.lower_product,
-    "nn.matmul": lower_numbers.lower_product,
+    "nn.conv": lower_linear.lower_conv,
+    "nn.matmul": lower_linear.lower_matmul,
     "q.int_conv": lower_integers.lower_product,
     "q.int_matmul": lower_integers.lower_product,
     "nn.max_pool": lower_integers.lower_max_pool,

@@ -124,7 +124,9 @@ def lower_concat(op: Op, low: Lowering) -> None:
 def _place(op: Op, corners: Sequence[Sequence[int]], value: float, low: Lowering) -> None:
     y = tensor_type(op.result)
     axes = memory_axes(y)
-    parts = [as_shape(low.dense(operand, op), [operand.shape[a] for a in axes], op, low) for operand in op.operands]
+    parts = [
+        as_shape(low.dense(operand, op, y.layout), [operand.shape[a] for a in axes], op, low) for operand in op.operands
+    ]
     at = tuple(tuple(corner[a] for a in axes) for corner in corners)
     made = low.add("k.place", *parts, shape=tuple(y.shape[a] for a in axes), at=at, value=float(value), like=op)
     low.put(op.result, as_shape(made, physical_shape(y), op, low))

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from bitc.ir import Builder, CodeType, DType, Graph, Layout, Op, TensorType, Value
+from bitc.ir import Builder, CodeType, DType, Graph, Op, TensorType, Value
 from bitc.ir.k import NO_HALO
 from bitc.ir.numeric import dense_strides
 from bitc.ir.packing import pack_floats
 from bitc.passes.lower_moves import arrange, as_shape, memory_axes
-from bitc.passes.lowering import NHWC_AXES, Lowering, Refused, canonical, physical_array, physical_shape, tensor_type
+from bitc.passes.lowering import Lowering, Refused, canonical, physical_array, physical_shape, tensor_type
 from bitc.passes.padding import code_constant
 
 
@@ -174,24 +174,23 @@ def lower_along_axis(op: Op, low: Lowering) -> None:
 def lower_map(op: Op, low: Lowering) -> None:
     """``q.map``: the same body over the axes of memory; its constants are arranged as their operands lie."""
     body: Graph = op.attrs["body"]
-    rank = len(op.results[0].shape)
     b = Builder()
     known: dict[Value, Value] = {}
     operands, x_halos = [], []
     for operand, value in zip(op.operands, body.inputs, strict=True):
-        placed = _broadcast_operand(operand, rank, op, low)
+        placed = _broadcast_operand(operand, op, low)
         assert isinstance(value.type, TensorType)
-        size = _map_shape(operand.shape, rank, op)
+        size = _map_shape(operand.shape, op)
         known[value] = b.input(value.name, TensorType(size, value.type.dtype))
         operands.append(placed[0])
         x_halos.append(placed[1])
     for inner in body.ops:
         if inner.name == "nn.constant":
             array = inner.attrs["value"]
-            known[inner.result] = b.constant(_map_array(array, rank, op))
+            known[inner.result] = b.constant(_map_array(array, op))
         else:
             known[inner.result] = b.add(inner.name, *(known[o] for o in inner.operands), loc=inner.loc, **inner.attrs)
-    outputs = [_whole(known[v], _map_shape(r.shape, rank, op)) for v, r in zip(body.outputs, op.results, strict=True)]
+    outputs = [_whole(known[v], _map_shape(r.shape, op)) for v, r in zip(body.outputs, op.results, strict=True)]
     halos = tuple(low.halo(result) for result in op.results)
     lowered = Graph("body", [known[v] for v in body.inputs], b.ops, outputs)
     results = low.builder.add_multi("k.map", *operands, loc=op.loc, body=lowered, x_halos=tuple(x_halos), halos=halos)
@@ -199,11 +198,13 @@ def lower_map(op: Op, low: Lowering) -> None:
         low.put(value, made, halo)
 
 
-def _map_shape(shape: Sequence[int], rank: int, op: Op) -> tuple[int, ...]:
-    """A shape that broadcasts to ``rank`` axes, as the four axes of a map."""
+def _map_shape(shape: Sequence[int], op: Op) -> tuple[int, ...]:
+    """A shape that broadcasts to the results of a map, as its four axes."""
+    y = tensor_type(op.results[0])
+    rank = len(y.shape)
     full = (1,) * (rank - len(shape)) + tuple(shape)
     if rank == 4:
-        return tuple(full[a] for a in NHWC_AXES)
+        return tuple(full[a] for a in memory_axes(y))
     lead = set(full[: rank - 3]) if rank > 4 else set()
     whole = op.results[0].shape[: rank - 3]
     if lead and not (lead == {1} or full[: rank - 3] == whole):
@@ -216,21 +217,23 @@ def _map_shape(shape: Sequence[int], rank: int, op: Op) -> tuple[int, ...]:
     return canonical(full)
 
 
-def _map_array(array: np.ndarray, rank: int, op: Op) -> np.ndarray:
-    full = array.reshape((1,) * (rank - array.ndim) + array.shape)
-    return physical_array(full) if rank == 4 else full.reshape(_map_shape(array.shape, rank, op))
+def _map_array(array: np.ndarray, op: Op) -> np.ndarray:
+    y = tensor_type(op.results[0])
+    full = array.reshape((1,) * (len(y.shape) - array.ndim) + array.shape)
+    return physical_array(full, y.layout) if full.ndim == 4 else full.reshape(_map_shape(array.shape, op))
 
 
-def _broadcast_operand(operand: Value, rank: int, op: Op, low: Lowering) -> tuple[Value, tuple[int, int, int, int]]:
+def _broadcast_operand(operand: Value, op: Op, low: Lowering) -> tuple[Value, tuple[int, int, int, int]]:
     """The buffer of a map's operand and its halo; one of lower rank than the map is arranged like the map's axes."""
-    if len(operand.shape) == rank:
-        placed = low.use(operand)
+    y = tensor_type(op.results[0])
+    if len(operand.shape) == len(y.shape):
+        placed = low.use(operand, y.layout)
         return placed.value, placed.halo
-    if rank != 4:
-        return as_shape(low.dense(operand, op), _map_shape(operand.shape, rank, op), op, low), NO_HALO
+    if len(y.shape) != 4:
+        return as_shape(low.dense(operand, op), _map_shape(operand.shape, op), op, low), NO_HALO
     source = tensor_type(operand)
     assert isinstance(source, TensorType)
-    full = TensorType((1,) * (4 - len(source.shape)) + source.shape, source.dtype, Layout.NHWC)
+    full = TensorType((1,) * (4 - len(source.shape)) + source.shape, source.dtype, y.layout)
     return arrange(low.dense(operand, op), (0, 1, 2, 3), full, op, low), NO_HALO
 
 

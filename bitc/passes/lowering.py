@@ -125,17 +125,17 @@ class Lowering:
         loc = value.producer.loc if value.producer is not None else ""
         return self.builder.add("k.fill_halo", made, self.constant(pixel), halo=halo, loc=loc)
 
-    def use(self, value: Value) -> Placed:
-        """Where ``value`` lies; a constant is arranged in its layout."""
-        if value not in self.placed:
-            array = value.constant
-            assert array is not None, f"%{value.name} is read before it is made"
-            self.placed[value] = Placed(self.constant(physical_array(array)))
+    def use(self, value: Value, layout: Layout = Layout.NHWC) -> Placed:
+        """Where ``value`` lies; a constant is arranged as images lie, or row by row."""
+        array = value.constant
+        if array is not None:
+            return Placed(self.constant(physical_array(array, layout)))
+        assert value in self.placed, f"%{value.name} is read before it is made"
         return self.placed[value]
 
-    def dense(self, value: Value, like: Op | None) -> Value:
-        """The buffer of ``value`` without halo, copied if it has one."""
-        found = self.use(value)
+    def dense(self, value: Value, like: Op | None, layout: Layout = Layout.NHWC) -> Value:
+        """The buffer of ``value`` without halo, copied if it has one; a constant is arranged in ``layout``."""
+        found = self.use(value, layout)
         if not any(found.halo):
             return found.value
         return self.add("k.copy_image", found.value, x_halo=found.halo, like=like)
@@ -152,9 +152,9 @@ class Lowering:
         return Placed(self._filled(value, copied, halo, pad), halo, pad)
 
 
-def physical_array(array: np.ndarray) -> np.ndarray:
-    """A constant number tensor as its buffer: images channels last, else four row-major axes."""
-    if array.ndim == 4:
+def physical_array(array: np.ndarray, layout: Layout = Layout.NHWC) -> np.ndarray:
+    """A constant number tensor as its buffer: images channels last unless ``layout`` is row-major, else four row-major axes."""
+    if array.ndim == 4 and layout is Layout.NHWC:
         return np.ascontiguousarray(array.transpose(NHWC_AXES))
     return array.reshape(canonical(array.shape))
 

@@ -159,11 +159,23 @@ def _interface(text: str) -> tuple[list[str], dict[str, str], dict[str, int]]:
     types = re.findall(r"^typedef (?:struct \w+ \{.*?^\} \w+|[^{};]+\));", text, re.S | re.M)
     structs = [declaration for declaration in types if "__m" not in declaration]
     prototypes = {}
+    text += _instances(text)
     for result, name, arguments in re.findall(r"^static inline ([\w *]+?)\b(bitc_\w+)\(([^)]*)\)\s*\{", text, re.M):
         if "__m" not in result + arguments:
             prototypes[name] = f"{result} {name}({arguments.replace('BITC_RESTRICT', '')});"
     constants = {name: int(value) for name, value in re.findall(r"^#define (BITC_\w+) (\d+)$", text, re.M)}
     return structs, prototypes, constants
+
+
+def _instances(text: str) -> str:
+    """The first lines of functions that a macro defines where it is used, as in ``BITC_FAMILY(bitc_function, type)``."""
+    lines = []
+    for macro, parameters, body in re.findall(r"^#define (BITC_\w+)\(([^)]*)\)((?:.*\\\n)+)", text, re.M):
+        heads = re.findall(r"^ *(static inline [^{}]*?\{)", body.replace("\\\n", "\n"), re.M)
+        for given in re.findall(rf"^{macro}\((.*)\)$", text, re.M):
+            values = dict(zip(parameters.split(", "), given.split(", "), strict=True))
+            lines += [re.sub(r"\w+", lambda word, v=values: v.get(word[0], word[0]), head) for head in heads]
+    return "\n" + "\n".join(re.sub(r"\s+", " ", line) for line in lines) + "\n"
 
 
 @dataclass(frozen=True, slots=True)

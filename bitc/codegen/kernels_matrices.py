@@ -1,0 +1,90 @@
+"""Which C function of ``runtime/`` multiplies computed matrices and convolves in any dtype, with which arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import prod
+
+from bitc.codegen.assembly import Assembly, Frame
+from bitc.codegen.maps import dtype_of
+from bitc.codegen.plan import Call
+from bitc.ir import Op
+
+
+def pack_matrices(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    """``k.pack_matrices``: ``bitc_fpack_matrices_<block>``."""
+    attrs = op.attrs
+    numbers = (*attrs["stack"], *attrs["size"], *attrs["steps"], *attrs["strides"])
+    names = ("outer", "inner", "depth", "columns", "outer_step", "inner_step", "depth_step", "column_step")
+    geometry = out.geometry("bitc_fmatrices", dict(zip(names, numbers, strict=True)))
+    function = f"bitc_fpack_matrices_{attrs['block']}"
+    return [Call(function, (f"&{geometry}", out.base(op.operands[0]), out.base(op.result)))]
+
+
+def gemm(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    """``k.gemm``: ``bitc_fgemm_<isa>``."""
+    a, w = op.operands
+    attrs, depth = op.attrs, w.shape[2]
+    rows = {
+        "out_w": attrs["rows"], "out_c": attrs["channels"], "in_c": depth, "in_row": 0, "in_pixel": attrs["row"], "step_h": 1,
+        "step_w": 1, "taps_h": 1, "taps_w": 1, "tap_row": depth, "tap_pixel": depth, "out_row": 0, "out_pixel": attrs["channels"],
+    }  # fmt: skip
+    names = ("outer", "inner", "a_outer", "a_inner", "w_outer", "w_inner")
+    numbers = (*attrs["stack"], *attrs["a_steps"], *attrs["w_steps"])
+    structs = (out.geometry("bitc_fconv", rows), out.geometry("bitc_fstack", dict(zip(names, numbers, strict=True))))
+    pointers = (out.base(a), out.base(w), out.base(op.result))
+    return [Call(f"bitc_fgemm_{out.isa}", (*(f"&{struct}" for struct in structs), *pointers))]
+
+
+def matmul(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    """``k.matmul``: ``bitc_matmul_<dtype>``."""
+    attrs = op.attrs
+    fields = dict(zip(("outer", "inner", "m", "k", "n"), (*attrs["stack"], *attrs["size"]), strict=True))
+    for side in "ab":
+        numbers = (*attrs[f"{side}_steps"], *attrs[f"{side}_strides"])
+        fields |= {f"{side}_{name}": v for name, v in zip(("outer", "inner", "row", "column"), numbers, strict=True)}
+    pointers = (*map(out.base, op.operands), out.base(op.result))
+    return [Call(f"bitc_matmul_{dtype_of(op.result)}", (f"&{out.geometry('bitc_matmul', fields)}", *pointers))]
+
+
+def plain_conv(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    """``k.plain_conv``: ``bitc_plain_conv_<dtype>``."""
+    x, w = op.operands
+    (_, _, columns, elements), attrs = x.shape, op.attrs
+    _, _, out_columns, channels = op.result.shape
+    fields = {
+        "groups": attrs["group"],
+        "out_w": attrs["size"][1],
+        "out_c": channels // attrs["group"],
+        "in_c": elements // attrs["group"],
+        "in_row": columns * elements,
+        "in_pixel": elements,
+        "step_h": attrs["strides"][0],
+        "step_w": attrs["strides"][1],
+        "taps_h": attrs["taps"][0],
+        "taps_w": attrs["taps"][1],
+        "tap_row": attrs["dilations"][0] * columns * elements,
+        "tap_pixel": attrs["dilations"][1] * elements,
+        "out_row": out_columns * channels,
+        "out_pixel": channels,
+    }
+    geometry = out.geometry("bitc_plain_conv", fields)
+    pointers = (out.at_pixel(x, frame, attrs["at"]), out.base(w), out.at_row(op.result, frame, attrs["halo"]))
+    return [Call(f"bitc_plain_conv_{dtype_of(x)}", (f"&{geometry}", *pointers, frame.first, frame.end))]
+
+
+EMITTERS: Mapping[str, Callable[[Op, Frame, Assembly], list[Call]]] = {
+    "k.pack_matrices": pack_matrices,
+    "k.gemm": gemm,
+    "k.matmul": matmul,
+    "k.plain_conv": plain_conv,
+}
+
+
+def multiplications(op: Op) -> int:
+    """Multiply-accumulates of a product."""
+    if op.name == "k.gemm":
+        return int(prod(op.result.shape) * op.operands[1].shape[2])
+    if op.name == "k.matmul":
+        return int(prod(op.result.shape) * op.attrs["size"][1])
+    return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * prod(op.operands[1].shape))
