@@ -59,9 +59,10 @@ def evaluate_intervals(graph: Graph, inputs: Sequence[np.ndarray]) -> dict[Value
 
 
 def _evaluate(op: Op, xs: list[Interval]) -> list[Interval]:
+    is_float = bool(xs) and xs[0].lo.dtype.kind == "f"
     if op.name in ("nn.conv", "nn.matmul"):
-        return [_product(op, xs)]
-    if op.name in ("nn.avg_pool", "nn.reduce_mean", "nn.reduce_sum", "nn.softmax"):
+        return [_product(op, xs) if is_float else _integer_product(op, xs)]
+    if is_float and op.name in ("nn.avg_pool", "nn.reduce_mean", "nn.reduce_sum", "nn.softmax"):
         return [_widened_sum(op, xs[0])]
     if all(x.is_point for x in xs):
         results = evaluate_op(op, [x.lo for x in xs])
@@ -91,6 +92,23 @@ def _product(op: Op, xs: list[Interval]) -> Interval:
     lo = np.where(wide & (lo > centre - radius), np.nextafter(lo, np.float32(-np.inf)), lo)
     hi = np.where(wide & (hi < centre + radius), np.nextafter(hi, np.float32(np.inf)), hi)
     return Interval(lo, hi)
+
+
+def _integer_product(op: Op, xs: list[Interval]) -> Interval:
+    """Exact sums; any value of the dtype where the operands' intervals let a sum wrap around."""
+    if all(x.is_point for x in xs):
+        return point(np.asarray(evaluate_op(op, [x.lo for x in xs])))
+    (x, rx), (w, rw) = (_centre(i) for i in xs)
+    centre = _as_float64(op, x, w)
+    spread = _as_float64(op, np.abs(x) + rx, np.abs(w) + rw) - _as_float64(op, np.abs(x), np.abs(w))
+    dtype = xs[0].lo.dtype
+    limits = np.iinfo(dtype)
+    lo, hi = np.floor(centre - spread), np.ceil(centre + spread)
+    wraps = (lo < limits.min) | (hi > limits.max)
+    return Interval(
+        np.where(wraps, limits.min, lo).astype(np.int64).astype(dtype),
+        np.where(wraps, limits.max, hi).astype(np.int64).astype(dtype),
+    )
 
 
 def _centre(x: Interval) -> tuple[np.ndarray, np.ndarray]:

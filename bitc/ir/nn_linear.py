@@ -48,7 +48,7 @@ def conv_shape(
 
 @op("nn.conv")
 class Conv(OpDecl):
-    """y[n,m,i] = sum over c, k of x[n, c, i*stride + k*dilation - pad] * w[m,c,k], zero outside the image (ONNX Conv)"""
+    """y[n,m,i] = sum over c, k of x[n, c, i*stride + k*dilation - pad] * w[m,c,k], zero outside the image; integers wrap (ONNX Conv)"""
 
     operands = ("x", "w")
     attrs = {"strides": REQUIRED, "pads": REQUIRED, "dilations": REQUIRED, "group": 1}
@@ -71,12 +71,15 @@ class Conv(OpDecl):
         dilations: Sequence[int],
         group: int,
     ) -> np.ndarray:
-        return numeric.convolve(numeric.pad_spatial(x, pads, 0), w, strides, dilations, group)
+        def multiply(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+            return numeric.convolve(numeric.pad_spatial(x, pads, 0), w, strides, dilations, group)
+
+        return numeric.product(multiply, x, w, int(np.prod(w.shape[1:])))
 
 
 @op("nn.matmul")
 class MatMul(OpDecl):
-    """y[..., i, j] = sum over k of a[..., i, k] * b[..., k, j], both of rank 2 or more, leading axes broadcast"""
+    """y[..., i, j] = sum over k of a[..., i, k] * b[..., k, j], both of rank 2 or more, leading axes broadcast; integers wrap"""
 
     operands = ("a", "b")
 
@@ -94,7 +97,7 @@ class MatMul(OpDecl):
 
     @staticmethod
     def evaluate(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.asarray(a @ b)
+        return np.asarray(numeric.product(np.matmul, a, b, a.shape[-1]))
 
 
 def _pool_type(

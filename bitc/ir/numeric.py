@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 import numpy as np
 
 Pads = Sequence[int]
 """ONNX order: begins of all spatial axes, then ends."""
+
+FLOAT64_EXACT = 1 << 53
 
 
 def window_count(
@@ -62,6 +64,23 @@ def convolve(x: np.ndarray, w: np.ndarray, strides: Sequence[int], dilations: Se
         product = (part @ rows.T).reshape(n, *out, per_group_out)
         y[:, g * per_group_out : (g + 1) * per_group_out] = np.moveaxis(product, -1, 1)
     return y
+
+
+def product(
+    multiply: Callable[[np.ndarray, np.ndarray], np.ndarray], x: np.ndarray, w: np.ndarray, terms: int
+) -> np.ndarray:
+    """``multiply(x, w)``, a sum of ``terms`` products each element, in the arrays' own dtype; integers are exact and wrap around.
+
+    BLAS knows no integers: where every sum stays below 2^53 float64 does the work, else 64-bit integers, which wrap alike.
+    """
+    if x.dtype.kind == "f":
+        return multiply(x, w)
+    largest = [max(abs(int(a.max(initial=0))), abs(int(a.min(initial=0)))) for a in (x, w)]
+    if largest[0] * largest[1] * terms < FLOAT64_EXACT:
+        exact = multiply(x.astype(np.float64), w.astype(np.float64)).astype(np.int64)
+    else:
+        exact = multiply(x.astype(np.int64), w.astype(np.int64))
+    return exact.astype(x.dtype)
 
 
 def dense_strides(shape: Sequence[int]) -> tuple[int, ...]:

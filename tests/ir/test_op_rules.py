@@ -15,6 +15,11 @@ from bitc.ir.nn_elementwise import direction
 MONOTONE = sorted(name for name, decl in all_ops().items() if decl.monotone is not None)
 GRID = np.asarray([-np.inf, -300, -3, -1.5, -1, -0.5, -0.0, 0, 0.25, 0.5, 1, 2.5, 300, np.inf], np.float32)
 
+ATTRS = {
+    "nn.cast": st.fixed_dictionaries({"to": st.sampled_from(list(DType))}),
+    "nn.saturate": st.fixed_dictionaries({"to": st.just(DType.I16), "lo": st.integers(-9, -2), "hi": st.integers(-2, 9)}),
+}
+
 
 def declared(name: str) -> type[OpDecl]:
     return all_ops()[name]
@@ -37,7 +42,7 @@ def test_declared_direction_holds(name: str, data: st.DataObject) -> None:
     elif name == "nn.where":
         others[0] = np.asarray(data.draw(st.booleans()))
     others[index] = None
-    attrs: dict[str, Any] = {"to": data.draw(st.sampled_from(list(DType)))} if name == "nn.cast" else {}
+    attrs: dict[str, Any] = data.draw(ATTRS[name]) if name in ATTRS else {}
     way = direction(decl, index, tuple(others), attrs)
     if way is None:
         return
