@@ -49,6 +49,8 @@ def expression(op: Op, args: Sequence[str], constant: Sequence[bool]) -> str:
         return cast(args[0], source, result)
     if name == "nn.saturate":
         return _saturated(op, args[0])
+    if name == "nn.minifloat":
+        return _minifloat(op, args[0])
     if name == "nn.where":
         return f"{args[0]} ? {args[1]} : {args[2]}"
     if name in _COMPARE:
@@ -78,11 +80,19 @@ def expression(op: Op, args: Sequence[str], constant: Sequence[bool]) -> str:
 
 
 def _saturated(op: Op, a: str) -> str:
-    """Both comparisons are false for NaN, and compile to a maximum and a minimum."""
+    """Comparisons with NaN are false, and so give the lowest."""
     source, to = element_type(op, 0), element_type(op)
     low, high = literal(op.attrs["lo"], source), literal(op.attrs["hi"], source)
+    if source is DType.F32 and to in (DType.I8, DType.U8, DType.I16, DType.U16):
+        return f"({CTYPES[to]})(int32_t)bitc_fclamp({a}, {low}, {high})"
     wide = "" if not source.is_float or to in (DType.I64, DType.U64, DType.U32) else "(int32_t)"
     return f"({CTYPES[to]}){wide}({a} >= {low} ? {a} <= {high} ? {a} : {high} : {low})"
+
+
+def _minifloat(op: Op, a: str) -> str:
+    attrs = op.attrs
+    numbers = 2.0 ** (1 - attrs["bias"]), 1.5 * 2.0 ** (23 - attrs["mantissa_bits"]), attrs["max"], attrs["overflow"]
+    return f"bitc_minifloat({a}, {', '.join(_number(number, op) for number in numbers)})"
 
 
 def _extreme(name: str, dtype: DType, args: Sequence[str], constant: Sequence[bool]) -> str:
