@@ -74,7 +74,8 @@ _STEPS = {
 class Product:
     """A layer that multiplies. ``macs`` as the model states them; ``seconds`` and ``time_share`` None where nothing was timed.
 
-    ``why``: what kept it from one bit by one bit, "" if nothing did; ``hint``: how to export it better; ``costs``: what was weighed.
+    ``why``: what kept it from one bit by one bit, "" if nothing did; ``hint``: how to export it better, ``hint_is_general``
+    if nothing more is known than what its kernels' family asks for; ``costs``: what was weighed.
     """
 
     node: str
@@ -86,6 +87,7 @@ class Product:
     contract: str
     why: str
     hint: str
+    hint_is_general: bool
     costs: tuple[str, ...]
     kernel: str
     shape: tuple[int, ...]
@@ -214,6 +216,7 @@ def _product(layer: Mapping[str, Any], form: str, macs: int, seconds: float | No
         contract=layer.get("contract", ""),
         why=why,
         hint="" if at_best else layer.get("hint", "") or family.better,
+        hint_is_general=not at_best and not layer.get("hint"),
         costs=tuple(layer.get("costs", ())),
         kernel=layer["kernel"],
         shape=tuple(layer["shape"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -64,9 +65,19 @@ def explanation_lines(found: Explanation) -> list[Text]:
         rest = sorted(found.rest, key=lambda entry: -(entry.seconds or 0))
         lines += [Text(), Text(f"{'':<{width}}  {'':>7}{_percent('time') if timed else ''}  besides", "bold")]
         lines += [_rest_line(entry, width, timed) for entry in rest]
-    rules = {(product.kind, product.rule): None for product in found.products}
-    lines += [Text(), *(Text.assemble((f"{kind:<9}", _STYLES[kind]), rule) for kind, rule in rules)]
-    return lines
+    return [*lines, Text(), *_legend(found.products)]
+
+
+def _legend(products: Sequence[Product]) -> Iterator[Text]:
+    """The rule of each form, and once what would bring all of its products further."""
+    general: dict[tuple[str, str], list[str]] = {}
+    for product in products:
+        hints = general.setdefault((product.kind, product.rule), [])
+        if product.hint_is_general and product.hint not in hints:
+            hints.append(product.hint)
+    for (kind, rule), hints in general.items():
+        yield Text.assemble((f"{kind:<9}", _STYLES[kind]), rule)
+        yield from (Text(f"{'  better':<9}{hint}") for hint in hints)
 
 
 def _summary(found: Explanation) -> list[Text]:
@@ -95,7 +106,8 @@ def _product_lines(product: Product, width: int, timed: bool) -> list[Text]:
             f"  {numbers}  {product.contract:<8}  {first_node(product.node)}",
         )
     ]
-    entries = [("because", product.why), *(("cost", cost) for cost in product.costs), ("better", product.hint)]
+    hint = "" if product.hint_is_general else product.hint
+    entries = [("because", product.why), *(("cost", cost) for cost in product.costs), ("better", hint)]
     return [*lines, *(Text(f"   {label:<8} {text}") for label, text in entries if text)]
 
 

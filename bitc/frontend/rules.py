@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from bitc.frontend.node import TOO_LARGE, Handler, Node
+from bitc.frontend.node import TOO_LARGE, Handler, Node, find_handler
 
 _EMITTING = {"emit", "emit_multi"}
 _UNKNOWN = object()
@@ -39,7 +39,7 @@ class _Stub:
 
 @cache
 def findings(handler: Handler, op_type: str) -> Findings:
-    """What ``handler`` demands and makes for nodes of ``op_type``. Raises ``LookupError`` for a rule that is no text in the source."""
+    """What ``handler`` demands and makes for nodes of ``op_type``. Raises ``LookupError`` for what has no name in the source."""
     reader = _Reader(_Stub(op_type))
     assert isinstance(handler, FunctionType)
     reader.read(handler, [], {})
@@ -76,12 +76,17 @@ class _Reader:
                     self.rules[scope.text(call.args[0])] = None
                 return
             if method in _EMITTING:
-                self._emitted(scope.value(call.args[0]))
+                self.ops[scope.text(call.args[0])] = None
                 return
             callee, arguments = getattr(Node, method, None), [self.node]
         else:
             callee, arguments = scope.value(call.func), []
         arguments += map(scope.value, call.args)
+        if callee is find_handler:
+            self._read_other(scope.value(call), arguments)
+            return
+        if scope.holds(call.func, find_handler):  # read where it was found, as the op type it is for
+            return
         if isinstance(callee, FunctionType) and callee.__module__.startswith("bitc.frontend"):
             named = {word.arg: scope.value(word.value) for word in call.keywords if word.arg}
             self.read(callee, arguments, named)
@@ -90,9 +95,11 @@ class _Reader:
             if isinstance(argument, FunctionType) and argument.__module__.startswith("bitc.frontend"):
                 self.read(argument, [], {})
 
-    def _emitted(self, name: object) -> None:
-        if isinstance(name, str):
-            self.ops[name] = None
+    def _read_other(self, handler: object, arguments: Sequence[object]) -> None:
+        """Follow the handler of another op type, which takes this node's place."""
+        if isinstance(handler, FunctionType):
+            other = _Reader(_Stub(str(arguments[1])), self.rules, self.ops, self._seen)
+            other.read(handler, [], {})
 
 
 def _bound(
@@ -103,7 +110,7 @@ def _bound(
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     defaults = inspect.signature(function).parameters
     found = {name: p.default for name, p in defaults.items() if p.default is not inspect.Parameter.empty}
-    found |= dict(zip(names, arguments, strict=False))
+    found |= dict(zip(names[: code.co_argcount], arguments, strict=False))
     found |= {name: value for name, value in keywords.items() if name in names}
     found |= {name: node for name, wanted in function.__annotations__.items() if wanted == "Node" and name in names}
     return {name: value for name, value in found.items() if value is not _UNKNOWN}
@@ -150,6 +157,11 @@ class _Scope:
         except (NameError, AttributeError, TypeError, ValueError, LookupError):
             return _UNKNOWN
 
+    def holds(self, expression: ast.expr, function: object) -> bool:
+        """Whether ``expression`` is a variable that holds what ``function`` gave."""
+        assigned = self._assigned(expression.id) if isinstance(expression, ast.Name) else None
+        return isinstance(assigned, ast.Call) and self.value(assigned.func) is function
+
     def _assigned(self, name: str) -> ast.expr | None:
         """What a local variable that is assigned once is assigned."""
         targets = [n for n in ast.walk(self.tree) if isinstance(n, ast.Name) and n.id == name and _stores(n)]
@@ -171,7 +183,7 @@ class _Scope:
                 return self.text(left) + self.text(right)
             case ast.Name(id=name) if (assigned := self._assigned(name)) is not None:
                 return self.text(assigned)
-        raise LookupError(f"{self._where}: the rule is no text: {ast.unparse(expression)}")
+        raise LookupError(f"{self._where}: no text can be read from {ast.unparse(expression)}")
 
 
 def _stores(name: ast.Name) -> bool:

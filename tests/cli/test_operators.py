@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -32,6 +33,11 @@ def test_all_handlers_are_listed_with_what_they_run_as(capsys: Capture) -> None:
 def test_one_operator(name: str, runs_as: str, capsys: Capture) -> None:
     assert main(["ops", name]) == 0
     assert f"runs as  {runs_as}: {RUNS_AS[runs_as]}" in capsys.readouterr().out
+
+
+def test_products_are_products_in_all_domains() -> None:
+    kinds = {o.runs_as for o in operators() if re.search("Conv|MatMul|Gemm", o.name)}
+    assert kinds == {"product"}
 
 
 def test_restrictions_and_versions_of_one_operator(capsys: Capture) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from bitc.errors import UnsupportedError
 from bitc.frontend import import_model
-from bitc.frontend.node import HANDLERS, Node, NodeProblem
+from bitc.frontend.node import HANDLERS, MICROSOFT, STANDARD, Node, NodeProblem
 from bitc.frontend.rules import findings
 from bitc.ir import Value
 from bitc.ir.ops import lookup
@@ -61,12 +61,20 @@ def test_constants_of_an_op_type_are_filled_in() -> None:
     assert large.ops == ("nn.mul",)
 
 
+def test_the_handler_of_another_operator_is_followed_as_that_operator() -> None:
+    found = findings(HANDLERS[MICROSOFT, "QLinearConv"][0].function, "QLinearConv")
+    standard = findings(HANDLERS[STANDARD, "QLinearConv"][0].function, "QLinearConv")
+    assert set(standard.ops) <= set(found.ops)
+    assert set(standard.rules) <= set(found.rules)
+    assert "nn.conv" in found.ops
+
+
 def unreadable(n: Node) -> Value:
     raise n.unsupported(n.text("rule", ""))
 
 
 def test_a_rule_that_is_no_text_is_an_error() -> None:
-    with pytest.raises(LookupError, match="the rule is no text"):
+    with pytest.raises(LookupError, match="no text can be read"):
         findings(unreadable, "Any")
 
 
