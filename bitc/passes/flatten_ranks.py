@@ -28,9 +28,10 @@ class FlattenRanks(Pass):
         conv(x [N,C,L], w [M,C,K])           -->  reshape(conv(reshape(x, [N,C,1,L]), w [M,C,1,K]))     pools likewise
         threshold(x [B,T,K], t for all)      -->  reshape(threshold(reshape(x, [B·T,K])))
         move(threshold(x), t for all)        -->  threshold(move(x))                                    x numbers
+        move(plane(x))                       -->  plane(move(x))                                        x numbers
         move(codes)                          -->  threshold(move(levels of the codes))
 
-    The last two apply where moving would tear words apart (a transpose, a reshape that regroups channels): then numbers are moved.
+    The last three apply where moving would tear words apart (a transpose, a reshape that regroups channels): then numbers are moved.
     Runs before ``exact-padding``, so that borders of one-dimensional images are corrected too.
     """
 
@@ -51,6 +52,8 @@ def _rule(op: Op, users: dict[Value, list[Op]], b: Builder) -> Value | None:
         return _with_height(op, b)
     if op.name == "q.threshold" and rank not in (2, 4):
         return _flat_threshold(op, users, b)
+    if op.name == "q.plane" and rank not in (2, 4):
+        return _flat_plane(op, users, b)
     if op.name == "q.decode" and rank not in (2, 4):
         flat = _flat_codes(op.operands[0], op, b)
         return _reshape(b.add("q.decode", flat, loc=op.loc), op.results[0].shape, op, b)
@@ -103,16 +106,30 @@ def _tall_weights(w: Value, op: Op, b: Builder) -> Value:
 def _flat_threshold(op: Op, users: dict[Value, list[Op]], b: Builder) -> Value:
     """Rows of the last axis where one set of thresholds serves all and no image op reads the codes, else an image."""
     x, t, descending = op.operands
-    shape = x.shape
+    flat = _flat_shape(op, users, by_channel=t.shape[0] > 1)
+    made = b.add("q.threshold", _reshape(x, flat, op, b), t, descending, loc=op.loc, **op.attrs)
+    return _reshape(made, x.shape, op, b)
+
+
+def _flat_shape(op: Op, users: dict[Value, list[Op]], by_channel: bool) -> tuple[int, ...]:
+    """Rows or an image, by what ``op`` does and who reads it."""
+    shape = op.operands[0].shape
     readers = {user.name for user in users.get(op.results[0], ())}
     if len(shape) < 2:
-        flat: tuple[int, ...] = (prod(shape), 1)
-    elif t.shape[0] == 1 and not readers & {*_CONVOLUTIONS, *_POOLS}:
-        flat = (prod(shape[:-1]), shape[-1])
+        return (prod(shape), 1)
+    if not by_channel and not readers & {*_CONVOLUTIONS, *_POOLS}:
+        return (prod(shape[:-1]), shape[-1])
+    return (*shape[:2], prod(shape[2:-1]), shape[-1])
+
+
+def _flat_plane(op: Op, users: dict[Value, list[Op]], b: Builder) -> Value:
+    """A plane of numbers as one of rows or of an image; of codes, in the shape they are packed in."""
+    (x,) = op.operands
+    if isinstance(x.type, CodeType):
+        source = _flat_codes(x, op, b)
     else:
-        flat = (*shape[:2], prod(shape[2:-1]), shape[-1])
-    made = b.add("q.threshold", _reshape(x, flat, op, b), t, descending, loc=op.loc, **op.attrs)
-    return _reshape(made, shape, op, b)
+        source = _reshape(x, _flat_shape(op, users, by_channel=False), op, b)
+    return _reshape(b.add("q.plane", source, loc=op.loc, **op.attrs), x.shape, op, b)
 
 
 def _flat_codes(x: Value, op: Op, b: Builder) -> Value:
@@ -136,6 +153,10 @@ def _move(op: Op, b: Builder) -> Value | None:
     maker = x.producer
     while maker is not None and maker.name == "nn.reshape" and op.name == "nn.reshape":
         maker = maker.operands[0].producer
+    if len(op.operands) == 1 and maker is not None and maker.name == "q.plane" and op.name != "nn.pad":
+        (source,) = maker.operands
+        if isinstance(source.type, TensorType):
+            return b.add("q.plane", b.add(op.name, source, loc=op.loc, **op.attrs), loc=maker.loc, **maker.attrs)
     if len(op.operands) == 1 and maker is not None and maker.name == "q.threshold" and op.name != "nn.pad":
         numbers, t, descending = maker.operands
         if t.shape[0] == 1 and isinstance(numbers.type, TensorType) and numbers.type.dtype is DType.F32:
