@@ -11,13 +11,13 @@ from bitc.errors import Diagnostic, OptionError
 from bitc.ir import Builder, CodeType, DType, Graph, Op, TensorType, Value, rewrite
 from bitc.passes.base import Pass
 from bitc.passes.cones import channel_vector
-from bitc.passes.facts import EXACT, INT32, Finite, Integers, bounds, whole
+from bitc.passes.facts import INT32
 from bitc.passes.padding import code_constant
 from bitc.passes.recognise import MAX_PLANES
+from bitc.passes.stored_levels import stored_levels
 from bitc.passes.value_sets import ValueSets
 
 MOST_INT16 = (1 << 15) - 1
-_MOVES = ("nn.reshape", "nn.transpose", "nn.pad", "nn.slice", "nn.gather", "nn.expand", "nn.concat", "nn.max_pool")
 
 
 @dataclass(frozen=True)
@@ -98,94 +98,6 @@ def _product(op: Op, x: Value, b: Builder) -> Value:
         attrs["pad_value"] = op.attrs["pad_level"] - lowest if any(op.attrs["pads"]) else 0
     name = "q.int_conv" if op.name == "q.conv" else "q.int_matmul"
     return b.add(name, x, weights, base, loc=op.loc, **attrs)
-
-
-def stored_levels(codes: Value, dtype: DType, b: Builder, sets: ValueSets) -> Value:
-    """The tensor of ``dtype`` that holds ``codes``, made by ``q.encode``: u8 counts from the lowest level, i16 holds the level."""
-    encode, type = codes.producer, codes.type
-    assert encode is not None
-    assert encode.name == "q.encode"
-    assert isinstance(type, CodeType)
-    levels = _level_numbers(encode.operands[0], type.scale, b, sets, encode.loc)
-    numbers, shift = _unshifted(levels, sets)
-    return _shifted(numbers, shift - (type.levels.lo if dtype is DType.U8 else 0), dtype, b, encode.loc)
-
-
-def _level_numbers(x: Value, scale: float, b: Builder, sets: ValueSets, loc: str) -> Value:
-    """The levels ``x / scale`` of a tensor of codes, as numbers of any dtype: where x was made from them, they themselves."""
-    if scale == 1 and whole(sets.of(x)):
-        return x
-    producer = x.producer
-    if producer is not None and producer.name in _MOVES and not any(o.constant is not None for o in producer.operands):
-        inner = [_level_numbers(operand, scale, b, sets, loc) for operand in producer.operands]
-        attrs = dict(producer.attrs)
-        if producer.name == "nn.pad":
-            attrs["value"] = float(round(attrs["value"] / scale))
-        if len({o.type.dtype for o in inner if isinstance(o.type, TensorType)}) == 1:
-            return b.add(producer.name, *inner, loc=producer.loc, **attrs)
-    found = _scaled_levels(x, scale, sets)
-    if found is not None:
-        return found
-    assert isinstance(x.type, TensorType)
-    divisor = b.constant(np.asarray(scale, x.type.dtype.numpy), loc=loc)
-    return b.add("nn.round", b.add("nn.div", x, divisor, loc=loc), loc=loc)
-
-
-def _scaled_levels(x: Value, scale: float, sets: ValueSets) -> Value | None:
-    """y where x = f(y), one op with scalar constants, and ``rint(f(y) / scale) == y`` for every value y can take."""
-    op = x.producer
-    if op is None or not op.decl.elementwise or len(op.results) != 1:
-        return None
-    moving = [operand for operand in op.operands if operand.constant is None]
-    constants = [operand.constant for operand in op.operands if operand.constant is not None]
-    if len(moving) != 1 or moving[0].shape != x.shape or any(c.size != 1 for c in constants):
-        return None
-    (y,) = moving
-    values = sets.values(y)
-    if values is None or not whole(sets.of(y)) or not isinstance(y.type, TensorType):
-        return None
-    samples = np.asarray(values, dtype=y.type.dtype.numpy)
-    arrays = [samples if o is y else np.asarray(o.constant).reshape(()) for o in op.operands]
-    made = np.asarray(op.decl.evaluate(*arrays, **op.attrs), dtype=np.float64)
-    return y if np.array_equal(np.rint(made / scale), np.asarray(values)) else None
-
-
-def _unshifted(y: Value, sets: ValueSets) -> tuple[Value, int]:
-    """(t, d) with ``y = t + d``: y without the casts and integer offsets it ends with, all exact."""
-    shift = 0
-    while (op := y.producer) is not None and op.name in ("nn.cast", "nn.add", "nn.sub"):
-        x = op.operands[0]
-        fact = sets.of(x)
-        if not isinstance(fact, Finite | Integers) or not whole(fact) or max(map(abs, bounds(fact))) >= EXACT:
-            break
-        if op.name != "nn.cast":
-            constant = op.operands[1].constant
-            if constant is None or constant.size != 1 or x.shape != y.shape or constant.item() != int(constant.item()):
-                break
-            shift += int(constant.item()) * (1 if op.name == "nn.add" else -1)
-        if isinstance(x.type, TensorType) and x.type.dtype is DType.BOOL:
-            break
-        y = x
-    return y, shift
-
-
-def _shifted(numbers: Value, shift: int, dtype: DType, b: Builder, loc: str) -> Value:
-    """``numbers + shift`` as ``dtype``, before moves rather than behind them: what is moved is smaller then."""
-    move = numbers.producer
-    if move is not None and move.name in _MOVES and not any(o.constant is not None for o in move.operands):
-        moved = [_shifted(operand, shift, dtype, b, loc) for operand in move.operands]
-        attrs = dict(move.attrs)
-        if move.name == "nn.pad":
-            attrs["value"] = attrs["value"] + shift
-        return b.add(move.name, *moved, loc=move.loc, **attrs)
-    assert isinstance(numbers.type, TensorType)
-    if shift:
-        if not numbers.type.dtype.is_float and numbers.type.dtype is not DType.I32:
-            numbers = b.add("nn.cast", numbers, to=DType.I32, loc=loc)
-        assert isinstance(numbers.type, TensorType)
-        numbers = b.add("nn.add", numbers, b.constant(np.asarray(shift, numbers.type.dtype.numpy)), loc=loc)
-    assert isinstance(numbers.type, TensorType)
-    return numbers if numbers.type.dtype is dtype else b.add("nn.cast", numbers, to=dtype, loc=loc)
 
 
 def _join_bias(graph: Graph) -> Graph:
