@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from bitc.codegen.names import CTYPES, literal
 from bitc.errors import Diagnostic, UnsupportedError
 from bitc.ir import DType, Op, TensorType
@@ -82,11 +84,25 @@ def expression(op: Op, args: Sequence[str], constant: Sequence[bool]) -> str:
 def _saturated(op: Op, a: str) -> str:
     """Comparisons with NaN are false, and so give the lowest."""
     source, to = element_type(op, 0), element_type(op)
-    low, high = literal(op.attrs["lo"], source), literal(op.attrs["hi"], source)
+    lo, hi = op.attrs["lo"], op.attrs["hi"]
+    low, high = literal(lo, source), literal(hi, source)
+    if not source.is_float:
+        return _clamped(source, to, a, lo, hi)
     if source is DType.F32 and to in (DType.I8, DType.U8, DType.I16, DType.U16):
         return f"({CTYPES[to]})(int32_t)bitc_fclamp({a}, {low}, {high})"
-    wide = "" if not source.is_float or to in (DType.I64, DType.U64, DType.U32) else "(int32_t)"
+    wide = "" if to in (DType.I64, DType.U64, DType.U32) else "(int32_t)"
     return f"({CTYPES[to]}){wide}({a} >= {low} ? {a} <= {high} ? {a} : {high} : {low})"
+
+
+def _clamped(source: DType, to: DType, a: str, lo: int, hi: int) -> str:
+    """Compilers warn of a comparison that the type of ``a`` decides, so there is none."""
+    limits = np.iinfo(source.numpy)
+    clamped = a
+    if hi < limits.max:
+        clamped = f"{a} > {literal(hi, source)} ? {literal(hi, source)} : {clamped}"
+    if lo > limits.min:
+        clamped = f"{a} < {literal(lo, source)} ? {literal(lo, source)} : {clamped}"
+    return f"({CTYPES[to]})({clamped})"
 
 
 def _minifloat(op: Op, a: str) -> str:

@@ -244,6 +244,34 @@ _reduce("mean", "y = mean over the axes", np.mean)
 _reduce("sum", "y = sum over the axes", np.sum)
 _reduce("max", "y = maximum over the axes", np.max)
 _reduce("min", "y = minimum over the axes", np.min)
+_reduce("prod", "y = product over the axes", np.prod)
+
+
+def running_sums(x: np.ndarray, axis: int, exclusive: bool, reverse: bool) -> np.ndarray:
+    """Sums of all elements up to each along ``axis``, added one after another in the dtype of ``x``."""
+    x = np.flip(x, axis) if reverse else x
+    sums = np.cumsum(x, axis=axis, dtype=x.dtype)
+    if exclusive:
+        sums = np.roll(sums, 1, axis)
+        sums[(slice(None),) * (axis % x.ndim) + (0,)] = 0
+    return np.flip(sums, axis) if reverse else sums
+
+
+@op("nn.cumsum")
+class CumSum(OpDecl):
+    """y = sum of x up to each element along one axis; without itself if ``exclusive``; from the end if ``reverse`` (ONNX CumSum)"""
+
+    operands = ("x",)
+    attrs = {"axis": REQUIRED, "exclusive": False, "reverse": False}
+
+    @staticmethod
+    def infer(x: Type, *, axis: int, exclusive: bool, reverse: bool) -> TensorType:
+        normal_axis(axis, len(x.shape))
+        return TensorType(x.shape, as_tensor(x).dtype)
+
+    @staticmethod
+    def evaluate(x: np.ndarray, *, axis: int, exclusive: bool, reverse: bool) -> np.ndarray:
+        return running_sums(x, axis, exclusive, reverse)
 
 
 @op("nn.softmax")

@@ -8,6 +8,9 @@ from bitc.ir.nn_elementwise import Constants, as_tensor
 from bitc.ir.ops import REQUIRED, InferenceError, OpDecl, op
 from bitc.ir.types import DType, TensorType, Type
 
+FLOAT32_BITS = 23
+"""Mantissa bits of float32."""
+
 
 @op("nn.saturate", elementwise=True)
 class Saturate(OpDecl):
@@ -23,7 +26,10 @@ class Saturate(OpDecl):
         limits = np.iinfo(to.numpy)
         if not limits.min <= lo <= hi <= limits.max:
             raise InferenceError(f"{lo} to {hi} is no range of {to}")
-        return TensorType(as_tensor(x).shape, to)
+        source = as_tensor(x).dtype
+        if source is DType.BOOL or not (_holds_ends(source, lo, hi) if source.is_float else _meets(source, lo, hi)):
+            raise InferenceError(f"{source} cannot be compared with {lo} to {hi}")
+        return TensorType(x.shape, to)
 
     @staticmethod
     def evaluate(x: np.ndarray, *, to: DType, lo: int, hi: int) -> np.ndarray:
@@ -34,3 +40,50 @@ class Saturate(OpDecl):
     @staticmethod
     def monotone(index: int, constants: Constants, *, to: DType, lo: int, hi: int) -> np.ndarray | None:
         return np.asarray(1)
+
+
+def _holds_ends(dtype: DType, lo: int, hi: int) -> bool:
+    with np.errstate(over="ignore"):
+        return all(float(dtype.numpy.type(end)) == end for end in (lo, hi))
+
+
+def _meets(dtype: DType, lo: int, hi: int) -> bool:
+    limits = np.iinfo(dtype.numpy)
+    return bool(lo <= limits.max and hi >= limits.min)
+
+
+@op("nn.minifloat", elementwise=True)
+class Minifloat(OpDecl):
+    """y = x rounded, ties to even, to a float format of few bits; NaN stays NaN, what then exceeds ``max`` is ``overflow`` signed as x
+
+    The format has ``mantissa_bits`` beside the leading 1, the smallest normal number 2^(1 - bias), below it subnormal ones, and the
+    largest number ``max``. ``overflow`` is max where the format saturates, else infinity or NaN; infinite x overflow too.
+    """
+
+    operands = ("x",)
+    attrs = {"mantissa_bits": REQUIRED, "bias": REQUIRED, "max": REQUIRED, "overflow": REQUIRED}
+
+    @staticmethod
+    def infer(x: Type, *, mantissa_bits: int, bias: int, max: float, overflow: float) -> TensorType:
+        if as_tensor(x).dtype is not DType.F32:
+            raise InferenceError(f"needs float32, got {x}")
+        least, room = 1 - bias, FLOAT32_BITS - mantissa_bits
+        if not 0 <= mantissa_bits <= 20 or least - mantissa_bits < -126 or not 2.0**least <= max < 2.0 ** (126 - room):
+            raise InferenceError(f"no format within float32: {mantissa_bits} mantissa bits, bias {bias}, max {max}")
+        return as_tensor(x)
+
+    @staticmethod
+    def evaluate(x: np.ndarray, *, mantissa_bits: int, bias: int, max: float, overflow: float) -> np.ndarray:
+        size = np.abs(x).astype(np.float64)
+        exponent = np.maximum(np.frexp(size)[1] - 1, 1 - bias)
+        with np.errstate(invalid="ignore"):
+            step = np.ldexp(1.0, exponent - mantissa_bits)
+            on_grid = np.rint(size / step) * step
+            bounded = np.where(on_grid > max, overflow, on_grid)
+        return np.copysign(bounded, x).astype(x.dtype)
+
+    @staticmethod
+    def monotone(
+        index: int, constants: Constants, *, mantissa_bits: int, bias: int, max: float, overflow: float
+    ) -> np.ndarray | None:
+        return None if np.isnan(overflow) else np.asarray(1)

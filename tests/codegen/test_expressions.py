@@ -148,3 +148,41 @@ def test_half_floats_are_refused_by_name() -> None:
     assert isinstance(x.type, TensorType)
     with pytest.raises(UnsupportedError, match=r"U151.*f16 has no C type"):
         generated(lowered(n.graph(n.b.add("nn.neg", x)), PORTABLE), PORTABLE)
+
+
+SATURATIONS = [(DType.U8, 0, 255), (DType.I8, -128, 127), (DType.I8, -8, 7), (DType.U16, 0, 65535), (DType.I16, -4, 5)]
+
+
+@pytest.mark.parametrize("dtype", [DType.F32, *SIGNED, DType.U8])
+def test_saturation(dtype: DType, tmp_path: Path) -> None:
+    n = Net(0)
+    near = [end + step for _, lo, hi in SATURATIONS for end in (lo, hi) for step in (-1, 0, 1)]
+    x = np.array([*near, np.nan, np.inf, -np.inf, 1e30, -0.0] if dtype.is_float else near)
+    a = x if dtype.is_float else x.clip(np.iinfo(dtype.numpy).min, np.iinfo(dtype.numpy).max)
+    source = n.input(1, x.size, dtype=dtype)
+    outputs = [n.b.add("nn.saturate", source, to=to, lo=lo, hi=hi) for to, lo, hi in SATURATIONS]
+    got, wanted = run(n.graph(*outputs), [a.astype(dtype.numpy)[np.newaxis]], tmp_path)
+    for (_, lo, hi), c, b in zip(SATURATIONS, got, wanted, strict=True):
+        np.testing.assert_array_equal(c, b, strict=True)
+        assert c.min() >= lo
+        assert c.max() <= hi
+
+
+FORMATS = [(3, 7, 448.0, 448.0), (3, 8, 240.0, np.nan), (2, 15, 57344.0, np.inf), (1, 1, 6.0, 6.0), (0, 3, 4.0, 4.0)]
+
+
+def test_minifloats_at_every_exponent(tmp_path: Path) -> None:
+    """Numbers on the grid, between its points, and floats beside those."""
+    n = Net(0)
+    bits = np.arange(0, 1 << 31, 1 << 18, dtype=np.int64)
+    near = np.concatenate([bits, bits + 1, bits - 1]).clip(0, (1 << 31) - 1).astype(np.uint32).view(np.float32)
+    x = np.concatenate([near, -near])[np.newaxis]
+    source = n.input(*x.shape)
+    outputs = [
+        n.b.add("nn.minifloat", source, mantissa_bits=m, bias=bias, max=most, overflow=overflow)
+        for m, bias, most, overflow in FORMATS
+    ]
+    got, wanted = run(n.graph(*outputs), [x], tmp_path)
+    for c, b in zip(got, wanted, strict=True):
+        np.testing.assert_array_equal(c, b)
+        np.testing.assert_array_equal(np.signbit(c), np.signbit(b))

@@ -14,10 +14,13 @@ from bitc.ir.nn_elementwise import direction
 
 MONOTONE = sorted(name for name, decl in all_ops().items() if decl.monotone is not None)
 GRID = np.asarray([-np.inf, -300, -3, -1.5, -1, -0.5, -0.0, 0, 0.25, 0.5, 1, 2.5, 300, np.inf], np.float32)
-
+E4M3 = {"mantissa_bits": 3, "bias": 7, "max": 448.0, "overflow": 448.0}
 ATTRS = {
     "nn.cast": st.fixed_dictionaries({"to": st.sampled_from(list(DType))}),
-    "nn.saturate": st.fixed_dictionaries({"to": st.just(DType.I16), "lo": st.integers(-9, -2), "hi": st.integers(-2, 9)}),
+    "nn.saturate": st.fixed_dictionaries(
+        {"to": st.just(DType.I16), "lo": st.integers(-9, -2), "hi": st.integers(-2, 9)}
+    ),
+    "nn.minifloat": st.sampled_from([E4M3, {"mantissa_bits": 1, "bias": 1, "max": 6.0, "overflow": float("inf")}]),
 }
 
 
@@ -79,6 +82,16 @@ WINDOW = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
         ("nn.not", [F((2,))], {}, "needs bool"),
         ("nn.relu", [CodeType((2,), BIPOLAR)], {}, "needs a tensor of numbers"),
         ("nn.where", [F((2,)), F((2,)), F((2,))], {}, "the condition is f32"),
+        ("nn.saturate", [F((2,))], {"to": DType.F32, "lo": 0, "hi": 3}, "saturates to integers"),
+        ("nn.saturate", [F((2,))], {"to": DType.I8, "lo": -8, "hi": 128}, "no range of i8"),
+        ("nn.saturate", [F((2,))], {"to": DType.U8, "lo": 4, "hi": 3}, "no range of u8"),
+        ("nn.saturate", [F((2,))], {"to": DType.I32, "lo": 0, "hi": 2**31 - 1}, "f32 cannot be compared"),
+        ("nn.saturate", [F((2,), DType.U8)], {"to": DType.I8, "lo": -8, "hi": -1}, "u8 cannot be compared"),
+        ("nn.minifloat", [F((2,), DType.I8)], E4M3, "needs float32"),
+        ("nn.minifloat", [F((2,))], {**E4M3, "mantissa_bits": 21}, "no format within float32"),
+        ("nn.minifloat", [F((2,))], {**E4M3, "bias": 130}, "no format within float32"),
+        ("nn.minifloat", [F((2,))], {**E4M3, "max": 1e38}, "no format within float32"),
+        ("nn.minifloat", [F((2,))], {**E4M3, "max": 0.001}, "no format within float32"),
         ("nn.reshape", [F((4, 3))], {"shape": (-1, -12)}, "another number"),
         ("nn.reshape", [F((4, 3))], {"shape": (5, 2)}, "another number"),
         ("nn.transpose", [F((4, 3))], {"perm": (0, 0)}, "no permutation"),
