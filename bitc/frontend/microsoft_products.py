@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from bitc.frontend.channels_last import on_channels_first
+from bitc.frontend.elementwise import cast_to
 from bitc.frontend.node import MICROSOFT, Node, dtype_of, handles
-from bitc.frontend.quantized_values import as_float, integers, output_dtype, saturated, single
+from bitc.frontend.quantized_values import as_float, integers, output_dtype, saturated, single, whole_sum
 from bitc.frontend.standard_op import standard_op, standard_ops
 from bitc.ir import DType, Value
 
@@ -113,5 +114,5 @@ def reduce_sum_integer(n: Node) -> Value:
     x = n.x(0)
     axes = n.integers("axes") or list(range(len(x.shape)))
     places = tuple(sorted({n.axis(axis, len(x.shape)) for axis in axes}))
-    y = n.emit("nn.reduce_sum", integers(n, x, None), axes=places, keepdims=bool(n.integer("keepdims", 1)))
-    return n.emit("nn.cast", y, to=DType.U32) if dtype_of(x) is DType.U8 else y
+    y = whole_sum(n, x, None, places, keepdims=bool(n.integer("keepdims", 1)))
+    return cast_to(n, y, DType.U32 if dtype_of(x) is DType.U8 else DType.I32)

@@ -18,11 +18,11 @@ from bitc.frontend.quantized_values import (
     as_float,
     centred,
     dequantized,
-    integers,
     output_dtype,
     quantized,
     saturated,
     single,
+    whole_sum,
 )
 from bitc.frontend.standard_op import standard_op
 from bitc.ir import Value
@@ -176,11 +176,11 @@ def qlinear_global_average_pool(n: Node) -> Value:
         raise n.broken("QLinearGlobalAveragePool takes an image [N, C, spatial...]", str(x.type))
     last = bool(n.integer("channels_last", 0))
     axes = tuple(range(1, len(x.shape) - 1)) if last else tuple(range(2, len(x.shape)))
-    total = n.emit("nn.reduce_sum", integers(n, x, _zero(n, 2)), axes=axes, keepdims=True)
+    total = as_float(n, whole_sum(n, x, _zero(n, 2), axes, keepdims=True))
     pixels = n.scalar(prod(x.shape[axis] for axis in axes), _scalar(n, 1))
     factor = n.emit("nn.div", _scalar(n, 1), n.emit("nn.mul", _scalar(n, 3), pixels))
     zero = _zero(n, 4)
-    return saturated(n, n.emit("nn.mul", as_float(n, total), factor), zero, output_dtype(n, zero, dtype_of(x)))
+    return saturated(n, n.emit("nn.mul", total, factor), zero, output_dtype(n, zero, dtype_of(x)))
 
 
 @handles("QLinearAveragePool", domains=(MICROSOFT,))

@@ -6,6 +6,7 @@ order, because bits depend on it: some round before the zero point is added, som
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 from bitc.frontend.node import Node, dtype_of
@@ -18,6 +19,7 @@ RANGES = {
     DType.U16: (0, 65535),
 }
 EIGHT_BITS = (DType.I8, DType.U8)
+LARGEST_DIFFERENCE = 255
 
 
 def single(n: Node, value: Value | None) -> Value | None:
@@ -82,3 +84,10 @@ def integers(n: Node, x: Value, zero: Value | None) -> Value:
     """x - zero point in int32, what exact integer products take."""
     x = n.emit("nn.cast", x, to=DType.I32)
     return x if zero is None or is_zero(zero) else n.emit("nn.sub", x, n.emit("nn.cast", zero, to=DType.I32))
+
+
+def whole_sum(n: Node, x: Value, zero: Value | None, axes: Sequence[int], *, keepdims: bool) -> Value:
+    """The sum of the 8-bit x - zero point over ``axes``, exact: in float32 as long as that holds every partial sum, else in int32."""
+    terms = prod(x.shape[axis] for axis in axes)
+    numbers = centred(n, x, zero) if terms * LARGEST_DIFFERENCE < 2**24 else integers(n, x, zero)
+    return n.emit("nn.reduce_sum", numbers, axes=tuple(axes), keepdims=keepdims)
