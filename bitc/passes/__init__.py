@@ -4,10 +4,12 @@ from bitc.passes.assume import DropAssumptions, SignOfZero
 from bitc.passes.base import Pass
 from bitc.passes.canonicalise import Canonicalise
 from bitc.passes.contracts import StateContracts
+from bitc.passes.cse import CommonSubexpressions
 from bitc.passes.dense import DenseToConv
 from bitc.passes.flatten_ranks import FlattenRanks
 from bitc.passes.fuse_maps import FuseMaps
 from bitc.passes.fuse_rows import FuseRows
+from bitc.passes.integer_chains import IntegerChains
 from bitc.passes.integers import StoreIntegers
 from bitc.passes.layout import Layouts
 from bitc.passes.lower import Lower
@@ -27,9 +29,11 @@ def to_codes(sign_zero: str = "exact", storage: str = "u8") -> tuple[Pass, ...]:
     return (
         Canonicalise(),
         SignOfZero(sign_zero),
+        CommonSubexpressions(),
         StraightThrough(),
         SinkViews(),
         Canonicalise(),
+        IntegerChains(),
         AbsorbPads(),
         DenseToConv(),
         SinkViews(),
@@ -57,8 +61,10 @@ KNOWN_PASSES: dict[str, type[Pass]] = {
     for kind in (
         Canonicalise,
         SignOfZero,
+        CommonSubexpressions,
         StraightThrough,
         SinkViews,
+        IntegerChains,
         AbsorbPads,
         DenseToConv,
         PullScales,
