@@ -58,11 +58,13 @@ def compile(
     pipeline: str | None = None,
     trace: Trace | None = None,
     profile: bool = False,
+    c_flags: Sequence[str] = (),
 ) -> Artifact:
     """Compile the ONNX file ``path`` into the artefact folder ``out`` (default: ``<name>-<target>`` in the working directory).
 
     ``dims`` binds symbolic dimensions; ``values`` promises which values an input takes; ``sign_zero`` declares what Sign(0) may be;
-    ``trace`` watches the passes; ``profile`` makes a build that times its layers (:mod:`bitc.profile`).
+    ``trace`` watches the passes; ``profile`` makes a build that times its layers (:mod:`bitc.profile`);
+    ``c_flags`` are further flags for the C compiler, the last word (``-O1`` builds faster).
     Raises a :class:`bitc.errors.BitcError`; then nothing is written.
     """
     options = Options(dims or {}, values or {}, sign_zero, pipeline)
@@ -82,7 +84,9 @@ def compile(
         binaries[f"{name}.ir.npz"] = arrays_as_bytes(constants)
     folder = Path(out) if out is not None else Path(f"{name}-{chosen.name}")
     started = time.perf_counter()
-    artifact = write_artifact(folder, name, texts, emit=emit, target_cflags=chosen.cflags, binaries=binaries)
+    artifact = write_artifact(
+        folder, name, texts, emit=emit, target_cflags=(*chosen.cflags, *c_flags), binaries=binaries
+    )
     trace.seconds.append(("C compiler", time.perf_counter() - started))
     return artifact
 

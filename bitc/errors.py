@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One located complaint, rendered as ``error[CODE]: title`` with indented ``where / rule / here / hint`` lines."""
+    """One located complaint, rendered as ``error[CODE]: title`` with indented ``where / rule / here / hint`` lines.
+
+    ``inputs`` names inputs of the network without which there would be nothing to complain of, were they constants.
+    """
 
     code: str
     title: str
@@ -20,6 +23,7 @@ class Diagnostic:
     rule: str = ""
     here: str = ""
     hint: str = ""
+    inputs: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"error[{self.code}]: {self.title}"]

@@ -93,12 +93,16 @@ class Node:
 
     def array(self, index: int, what: str) -> np.ndarray:
         """Required operand that has to be a constant; ``what`` names it in the refusal."""
-        array = self.x(index).constant
-        if array is None:
+        value = self.x(index)
+        if value.constant is None:
+            inputs = inputs_behind(value)
             raise self.unsupported(
-                f"{what} of {self.op_type} must be a constant", "it is computed while the network runs"
+                f"{what} of {self.op_type} must be a constant",
+                "it is computed while the network runs",
+                "make a constant of " + ", ".join(inputs),
+                inputs=inputs,
             )
-        return array
+        return value.constant
 
     def maybe_array(self, index: int, what: str) -> np.ndarray | None:
         """Optional operand that has to be a constant if it is there."""
@@ -205,10 +209,12 @@ class Node:
 
     # ------------------------------------------------------------------------------------------------------ refusals
 
-    def unsupported(self, rule: str, here: str = "", hint: str = "", code: str = "U003") -> NodeProblem:
-        """The problem to raise when bitc does not take this node in this form."""
+    def unsupported(
+        self, rule: str, here: str = "", hint: str = "", code: str = "U003", inputs: tuple[str, ...] = ()
+    ) -> NodeProblem:
+        """The problem to raise when bitc does not take this node in this form (but would if ``inputs`` were constants)."""
         title = f"{self.op_type} is not supported in this form"
-        return NodeProblem(Diagnostic(code, title, self.where, rule, here, hint), broken=False)
+        return NodeProblem(Diagnostic(code, title, self.where, rule, here, hint, inputs), broken=False)
 
     def broken(self, rule: str, here: str = "") -> NodeProblem:
         """The problem to raise when the node breaks ONNX's rules."""
@@ -220,6 +226,21 @@ def location(index: int, proto: onnx.NodeProto) -> str:
     """``node 17 'name' (OpType)``."""
     name = f" {proto.name!r}" if proto.name else ""
     return f"node {index}{name} ({proto.op_type})"
+
+
+def inputs_behind(value: Value) -> tuple[str, ...]:
+    """The names of the graph inputs ``value`` is computed from."""
+    found: dict[str, None] = {}
+    seen, stack = {value}, [value]
+    while stack:
+        value = stack.pop()
+        if value.producer is None:
+            found[value.name] = None
+            continue
+        operands = [operand for operand in value.producer.operands if operand not in seen]
+        seen.update(operands)
+        stack += reversed(operands)
+    return tuple(found)
 
 
 def dtype_of(value: Value) -> DType:

@@ -114,7 +114,8 @@ class Graph:
 class Builder:
     """Makes ops one after another: infers their types, names their results, and folds constants if asked.
 
-    With ``fold`` an op whose operands are all constants becomes a constant at once (its NumPy meaning is evaluated).
+    With ``fold`` an op whose operands are all constants, or that gives nothing but empty tensors, becomes a constant at once (its
+    NumPy meaning is evaluated).
     """
 
     def __init__(self, fold: bool = False, fold_limit_bytes: int = 1 << 30) -> None:
@@ -161,15 +162,18 @@ class Builder:
         decl = lookup(op_name)
         full = _complete_attrs(decl, attrs)
         arrays = [operand.constant for operand in operands]
-        if self._fold and operands and all(array is not None for array in arrays):
-            types = result_types(decl, operands, full)
-            if all(isinstance(t, TensorType) and t.size * t.dtype.bytes <= self._fold_limit_bytes for t in types):
-                operand_types = [operand.type for operand in operands]
-                evaluated = decl.apply(operand_types, arrays, full)
-                outs = evaluated if isinstance(evaluated, tuple) else (evaluated,)
-                cast = [np.asarray(out, dtype=t.dtype.numpy) for out, t in zip(outs, types, strict=True)]  # type: ignore[union-attr]
-                first = self.constant(cast[0], name, loc, origin)
-                return (first, *(self.constant(out, "", loc) for out in cast[1:]))
+        types = result_types(decl, operands, full) if self._fold and operands else ()
+        if types and all(isinstance(t, TensorType) and not t.size for t in types):
+            empty = [np.empty(t.shape, t.dtype.numpy) for t in types if isinstance(t, TensorType)]
+            return (self.constant(empty[0], name, loc, origin), *(self.constant(array, "", loc) for array in empty[1:]))
+        small = all(isinstance(t, TensorType) and t.size * t.dtype.bytes <= self._fold_limit_bytes for t in types)
+        if types and small and all(array is not None for array in arrays):
+            operand_types = [operand.type for operand in operands]
+            evaluated = decl.apply(operand_types, arrays, full)
+            outs = evaluated if isinstance(evaluated, tuple) else (evaluated,)
+            cast = [np.asarray(out, dtype=t.dtype.numpy) for out, t in zip(outs, types, strict=True)]  # type: ignore[union-attr]
+            first = self.constant(cast[0], name, loc, origin)
+            return (first, *(self.constant(out, "", loc) for out in cast[1:]))
         return self._append(decl, operands, full, loc, name, origin)
 
     def clone(self, op: Op, operands: Sequence[Value]) -> tuple[Value, ...]:

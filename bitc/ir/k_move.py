@@ -56,7 +56,7 @@ class Strided(OpDecl):
         source = as_buffer(x)
         spans = [(n - 1) * s for n, s in zip(shape, strides, strict=True)]
         low, high = start + sum(min(s, 0) for s in spans), start + sum(max(s, 0) for s in spans)
-        if min(shape, default=1) < 1 or low < 0 or high >= source.size:
+        if min(shape, default=1) < 0 or (all(shape) and (low < 0 or high >= source.size)):
             raise InferenceError(
                 f"shape {list(shape)} with strides {list(strides)} from {start} reads outside {source}"
             )
