@@ -179,6 +179,16 @@ def test_text_names_reasons_and_shares(tmp_path: Path, capsys: Capture) -> None:
 
 
 @pytest.mark.usefixtures("compiler")
+def test_a_network_without_products(tmp_path: Path, capsys: Capture) -> None:
+    net = Net()
+    net.output(net.node("Relu", net.input("x", ("N", 4)), name="y"))
+    assert main(["explain", str(net.save(tmp_path / "net.onnx")), "--target", "portable", "--time"]) == 0
+    text = capsys.readouterr().out
+    assert "MACs     0\n" in text
+    assert "100.0 % the rest" in text
+
+
+@pytest.mark.usefixtures("compiler")
 def test_json_has_the_fields_of_the_page(tmp_path: Path, capsys: Capture) -> None:
     page = (Path(__file__).parents[2] / "docs" / "explain.md").read_text(encoding="utf-8")
     rows = [line for line in page.splitlines() if line.startswith("| `")]
