@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from bitc.codegen import kernels_integer, kernels_matrices
+from bitc.codegen import kernels_index, kernels_integer, kernels_matrices
 from bitc.codegen.assembly import Assembly, Frame
+from bitc.codegen.kernels_index import element_name
 from bitc.codegen.maps import dtype_of
 from bitc.codegen.plan import Call
 from bitc.errors import Diagnostic, UnsupportedError
@@ -209,6 +210,8 @@ def _copy(
 
 def _strided(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     (x,), shape = op.operands, op.attrs["shape"]
+    if not all(shape):
+        return []
     source = out.offset(out.base(x), op.attrs["start"])
     return [_copy(out, source, out.base(op.result), shape, op.attrs["strides"], dense_strides(shape), dtype_of(x))]
 
@@ -221,6 +224,8 @@ def _place(op: Op, frame: Frame, out: Assembly) -> list[Call]:
         value = out.array(np.asarray([op.attrs["value"]], dtype.numpy), "fill value")
         calls.append(_copy(out, value, target, (prod(shape),), (0,), (1,), dtype))
     for part, corner in zip(op.operands, op.attrs["at"], strict=True):
+        if not all(part.shape):
+            continue
         start = sum(c * s for c, s in zip(corner, to, strict=True))
         held = dense_strides(part.shape)
         calls.append(_copy(out, out.base(part), out.offset(target, start), part.shape, held, to, dtype))
@@ -291,7 +296,9 @@ def _extent(op: Op) -> tuple[str, ...]:
 
 
 def _reduce(op: Op, frame: Frame, out: Assembly) -> list[Call]:
-    return [Call(f"bitc_freduce_{op.attrs['kind']}", (out.base(op.operands[0]), out.base(op.result), *_extent(op)))]
+    kind, dtype = op.attrs["kind"], element_name(op.result)
+    function = f"bitc_freduce_{kind}" if dtype == "f32" and kind != "prod" else f"bitc_reduce_{kind}_{dtype}"
+    return [Call(function, (out.base(op.operands[0]), out.base(op.result), *_extent(op)))]
 
 
 def _softmax(op: Op, frame: Frame, out: Assembly) -> list[Call]:
@@ -300,15 +307,21 @@ def _softmax(op: Op, frame: Frame, out: Assembly) -> list[Call]:
 
 
 def _argmax(op: Op, frame: Frame, out: Assembly) -> list[Call]:
-    function = "bitc_fargmin" if op.attrs["least"] else "bitc_fargmax"
-    last = str(int(op.attrs["last"]))
-    return [Call(function, (out.base(op.operands[0]), out.base(op.result), *_extent(op), last))]
+    x, dtype = op.operands[0], element_name(op.operands[0])
+    least, last = (str(int(op.attrs[key])) for key in ("least", "last"))
+    if dtype == "f32":
+        function, tail = "bitc_fargmin" if op.attrs["least"] else "bitc_fargmax", (last,)
+    else:
+        function, tail = f"bitc_arg_{dtype}", (least, last)  # type: ignore[assignment]
+    return [Call(function, (out.base(x), out.base(op.result), *_extent(op), *tail))]
 
 
 def _topk(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     values, indices = map(out.base, op.results)
     tail = (str(op.attrs["k"]), str(int(op.attrs["largest"])))
-    return [Call("bitc_ftopk", (out.base(op.operands[0]), values, indices, *_extent(op), *tail))]
+    dtype = element_name(op.operands[0])
+    function = "bitc_ftopk" if dtype == "f32" else f"bitc_topk_{dtype}"
+    return [Call(function, (out.base(op.operands[0]), values, indices, *_extent(op), *tail))]
 
 
 def _map(op: Op, frame: Frame, out: Assembly) -> list[Call]:
@@ -341,6 +354,7 @@ _EMITTERS: Mapping[str, Callable[[Op, Frame, Assembly], list[Call]]] = {
     "k.ipool": kernels_integer.ipool,
     "k.map": _map,
     **kernels_matrices.EMITTERS,
+    **kernels_index.EMITTERS,
 }
 
 BY_IMAGE = frozenset(

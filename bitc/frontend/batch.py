@@ -13,8 +13,9 @@ import numpy as np
 
 from bitc.ir import Graph, Op, Value
 
-_ALONG_ONE_AXIS = {"nn.softmax", "nn.argmax", "nn.topk", "nn.concat", "nn.gather"}
-_REDUCTIONS = {"nn.reduce_mean", "nn.reduce_sum", "nn.reduce_max", "nn.reduce_min"}
+_ALONG_ONE_AXIS = {"nn.softmax", "nn.argmax", "nn.topk", "nn.concat", "nn.gather", "nn.cumsum"}
+_REDUCTIONS = {"nn.reduce_mean", "nn.reduce_sum", "nn.reduce_max", "nn.reduce_min", "nn.reduce_prod"}
+_LOOKUPS = {"nn.take", "nn.take_along", "nn.take_nd", "nn.scatter_along", "nn.scatter_nd"}
 _SHAPE_ATTRS = {"nn.reshape": ("shape",), "nn.expand": ("shape",), "nn.slice": ("stops",)}
 
 
@@ -65,7 +66,20 @@ def _reason(a: Op, b: Op) -> str:
         return "operands of different rank are broadcast, so the batch axis does not lead in all of them"
     if a.name == "nn.conv" and a.operands[1] in batched:
         return "the weights depend on the batch"
-    return "it works along the batch axis" if _along_batch(a) else ""
+    mixes = _looks_across(a, batched) if a.name in _LOOKUPS else _along_batch(a)
+    return "it works along the batch axis" if mixes else ""
+
+
+def _looks_across(op: Op, batched: list[Value]) -> bool:
+    """Whether computed places may lead from one image to another; the results are known to double."""
+    x, indices = op.operands[:2]
+    if x not in batched:
+        return False  # one table for all images
+    if op.name == "nn.take":
+        return indices in batched or op.attrs["axis"] % len(x.shape) == 0
+    if op.name == "nn.take_nd":
+        return bool(op.attrs["batch_dims"] == 0)
+    return op.name == "nn.scatter_nd" or op.attrs["axis"] % len(x.shape) == 0
 
 
 def _same_attrs(a: Op, b: Op) -> bool:

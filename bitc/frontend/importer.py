@@ -13,6 +13,7 @@ from bitc.frontend import (  # noqa: F401  (each enters its handlers)
     block_weights,
     elementwise,
     images,
+    indexing,
     integer,
     linear,
     microsoft_float,
@@ -29,8 +30,9 @@ from bitc.frontend import (  # noqa: F401  (each enters its handlers)
 )
 from bitc.frontend.batch import dependences
 from bitc.frontend.dims import INPUT_DTYPES, InputSpec, bind_inputs
+from bitc.frontend.elements import ELEMENTS, NO_SUCH_ELEMENT, Element, result_element
 from bitc.frontend.load import ModelLike, Source, check_opset, load
-from bitc.frontend.node import TOO_LARGE, Handler, Node, NodeProblem, find_handler, location
+from bitc.frontend.node import TOO_LARGE, Handler, Node, NodeProblem, dtype_of, find_handler, location
 from bitc.frontend.reference import fold_by_reference
 from bitc.frontend.unknown import unknown_op
 from bitc.ir import Builder, Graph, InferenceError, TensorType, Value, drop_dead
@@ -101,6 +103,7 @@ class _Importer:
         }
         self.inputs = [self.builder.input(spec.name, spec.type_at(batch_size)) for spec in specs]
         self.values: dict[str, Value] = {value.name: value for value in self.inputs}
+        self.elements: dict[Value, Element] = {}
         self._broken: list[Diagnostic] = []
         self._unsupported: list[Diagnostic] = []
         self._failed: set[str] = set()
@@ -125,6 +128,7 @@ class _Importer:
                 elif name and results:
                     self._not_made[name] = location(index, proto)
         outputs = [self._operand(name) for name in self.source.outputs]
+        self._unsupported += [_bad_output(v, self.elements[v]) for v in outputs if v is not None and v in self.elements]
         if self._broken or self._unsupported:
             kind = ModelError if self._broken else UnsupportedError
             raise kind(*self._broken, *self._unsupported)
@@ -146,7 +150,9 @@ class _Importer:
             return self.values.get(name)
         try:
             if name in self.source.initializers:
-                self._enter(name, self.builder.constant(self.source.reader.dense(self.source.initializers[name])))
+                tensor = self.source.initializers[name]
+                self._enter(name, self.builder.constant(self.source.reader.dense(tensor)))
+                self._remember([self.values[name]], ELEMENTS.get(tensor.data_type))
             elif name in self.source.sparse_initializers:
                 self._enter(
                     name, self.builder.constant(self.source.reader.sparse(self.source.sparse_initializers[name]))
@@ -165,11 +171,13 @@ class _Importer:
         opset = self.source.opset(proto.domain)
         handler = find_handler(proto.domain, proto.op_type, opset)
         operands = tuple(self._operand(name) if name else None for name in proto.input)
-        node = Node(proto, index, opset, operands, self.builder, self.source.reader)
+        node = Node(proto, index, opset, operands, self.builder, self.source.reader, self.elements)
         known = all(operand is not None for operand, name in zip(operands, proto.input, strict=True) if name)
         try:
             if known:
-                return _apply(node, handler)
+                results = _apply(node, handler)
+                self._remember(results, result_element(proto, operands, self.elements))
+                return results
             if handler is None:
                 self._unsupported.append(unknown_op(node).diagnostic)
         except NodeProblem as problem:
@@ -183,6 +191,11 @@ class _Importer:
             title = "a node cannot be evaluated on its constants"
             self._broken.append(Diagnostic("M007", title, node.where, here=str(error)))
         return ()
+
+    def _remember(self, values: Sequence[Value], element: Element | None) -> None:
+        """``values`` have an ONNX type the IR does not have; a quantizer's scale and other results of a dtype of its own do not."""
+        if element is not None:
+            self.elements.update((value, element) for value in values if dtype_of(value) is element.dtype)
 
     def _note(self, error: BitcError) -> None:
         (self._unsupported if isinstance(error, UnsupportedError) else self._broken).extend(error.diagnostics)
@@ -214,6 +227,18 @@ def _apply(node: Node, handler: Handler | None) -> Sequence[Value]:
         if folded is None:
             raise
         return folded
+
+
+def _bad_output(value: Value, element: Element) -> Diagnostic:
+    hint = "compile the network up to the values before the quantizer, or after the dequantizer"
+    return Diagnostic(
+        "U004",
+        "an output's element type is not supported",
+        f"output {value.name!r}",
+        NO_SUCH_ELEMENT,
+        element.name,
+        hint,
+    )
 
 
 def _check_dtypes(graph: Graph) -> None:

@@ -1,38 +1,81 @@
-"""Handlers of reductions, softmax, arg-reductions and TopK."""
+"""Handlers of reductions, running sums, softmax, arg-reductions and TopK."""
 
 from __future__ import annotations
 
 from math import prod
 
-from bitc.frontend.node import Node, handles
-from bitc.ir import Value
+from bitc.frontend.elementwise import cast_to
+from bitc.frontend.node import Node, dtype_of, handles
+from bitc.ir import DType, Value
 
 _PLAIN = {
     "ReduceMax": "nn.reduce_max",
     "ReduceMean": "nn.reduce_mean",
     "ReduceMin": "nn.reduce_min",
+    "ReduceProd": "nn.reduce_prod",
     "ReduceSum": "nn.reduce_sum",
 }
-_BEFORE = {"ReduceL1": "nn.abs", "ReduceLogSumExp": "nn.exp"}
-_AFTER = {"ReduceL2": "nn.sqrt", "ReduceLogSum": "nn.log", "ReduceLogSumExp": "nn.log"}
-_SQUARED = ("ReduceL2", "ReduceSumSquare")
+_SUMS = ("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare")
 
 
-@handles(*_PLAIN, *_BEFORE, *_AFTER, "ReduceSumSquare")
+@handles(*_PLAIN, *_SUMS)
 def reduction(n: Node) -> Value:
-    """y = g(sum of f(x)) over the axes (attribute, or input in the newer opsets); without axes over all of them"""
+    """y = g(sum of f(x)) over the axes (attribute, or input in the newer opsets); without axes over all, or none of them"""
     x = n.x()
-    if n.op_type in _BEFORE:
-        x = n.emit(_BEFORE[n.op_type], x)
-    if n.op_type in _SQUARED:
+    axes = tuple(sorted({n.axis(axis, len(x.shape)) for axis in n.axes(1, default=())}))
+    if not n.integer("noop_with_empty_axes", 0):
+        axes = axes or tuple(range(len(x.shape)))
+    keepdims = bool(n.integer("keepdims", 1))
+    match n.op_type:
+        case "ReduceLogSumExp":
+            return _log_sum_exp(n, x, axes, keepdims)
+        case "ReduceL2" | "ReduceLogSum":
+            return _root_or_log(n, x, axes, keepdims)
+        case "ReduceMean" if not dtype_of(x).is_float:
+            total = _reduced(n, "nn.reduce_sum", x, axes, keepdims)
+            return n.emit("nn.div", total, n.scalar(prod(x.shape[axis] for axis in axes), x))
+        case "ReduceL1":
+            x = n.emit("nn.abs", x)
+        case "ReduceSumSquare":
+            x = n.emit("nn.mul", x, x)
+    return _reduced(n, _PLAIN.get(n.op_type, "nn.reduce_sum"), x, axes, keepdims)
+
+
+def _reduced(n: Node, op_name: str, x: Value, axes: tuple[int, ...], keepdims: bool) -> Value:
+    return n.emit(op_name, x, axes=axes, keepdims=keepdims) if axes else x
+
+
+def _root_or_log(n: Node, x: Value, axes: tuple[int, ...], keepdims: bool) -> Value:
+    """The root of the sum of squares, or the logarithm of the sum; of integers in float64, rounded toward zero."""
+    if n.op_type == "ReduceL2":
         x = n.emit("nn.mul", x, x)
-    axes = [n.axis(axis, len(x.shape)) for axis in n.axes(1, default=())]
-    if not axes and not n.integer("noop_with_empty_axes", 0):
-        axes = list(range(len(x.shape)))
-    if axes:
-        op_name = _PLAIN.get(n.op_type, "nn.reduce_sum")
-        x = n.emit(op_name, x, axes=tuple(sorted(set(axes))), keepdims=bool(n.integer("keepdims", 1)))
-    return n.emit(_AFTER[n.op_type], x) if n.op_type in _AFTER else x
+    total = _reduced(n, "nn.reduce_sum", x, axes, keepdims)
+    wide = total if dtype_of(x).is_float else cast_to(n, total, DType.F64)
+    return cast_to(n, n.emit("nn.sqrt" if n.op_type == "ReduceL2" else "nn.log", wide), dtype_of(x))
+
+
+def _log_sum_exp(n: Node, x: Value, axes: tuple[int, ...], keepdims: bool) -> Value:
+    """log(sum of e^(x - m)) + m with m the largest element, or 0 where that is infinite: nothing overflows."""
+    kind = dtype_of(x)
+    x = x if kind.is_float else cast_to(n, x, DType.F64)
+    largest = _reduced(n, "nn.reduce_max", x, axes, True)
+    zero = n.scalar(0, x)
+    finite = n.emit("nn.equal", n.emit("nn.sub", largest, largest), zero)
+    shift = n.emit("nn.where", finite, largest, zero)
+    total = _reduced(n, "nn.reduce_sum", n.emit("nn.exp", n.emit("nn.sub", x, shift)), axes, True)
+    y = n.emit("nn.add", n.emit("nn.log", total), shift)
+    if not keepdims:
+        y = n.emit("nn.reshape", y, shape=[size for axis, size in enumerate(x.shape) if axis not in axes])
+    return cast_to(n, y, kind)
+
+
+@handles("CumSum")
+def cumulative_sum(n: Node) -> Value:
+    """y = sum of x up to each element along a constant axis, without itself if ``exclusive``, from the end if ``reverse``"""
+    x = n.x()
+    axis = n.axis(n.int_list(1, "the axis")[0], len(x.shape))
+    exclusive, reverse = (bool(n.integer(name, 0)) for name in ("exclusive", "reverse"))
+    return n.emit("nn.cumsum", x, axis=axis, exclusive=exclusive, reverse=reverse)
 
 
 @handles("Softmax", "LogSoftmax", since=13)

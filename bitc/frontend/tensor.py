@@ -146,16 +146,6 @@ def _slice(n: Node, starts: list[int], ends: list[int], axes: list[int] | None, 
     return n.emit("nn.slice", x, starts=first, stops=last, steps=stride)
 
 
-@handles("Gather")
-def gather(n: Node) -> Value:
-    """Slices along an axis at constant indices; negative ones count from the end"""
-    x = n.x(0)
-    indices = n.array(1, "the index")
-    if indices.dtype.kind not in "iu":
-        raise n.broken("the indices of Gather are integers")
-    return n.emit("nn.gather", x, indices=indices.astype(np.int64), axis=n.axis(n.integer("axis", 0), len(x.shape)))
-
-
 @handles("Expand")
 def expand(n: Node) -> Value:
     """x broadcast against a constant shape"""

@@ -1,4 +1,4 @@
-"""Level ``k``: kernels on buffers of numbers: convolutions, pools, reductions. Geometry as in :mod:`bitc.ir.k`."""
+"""Level ``k``: kernels on buffers of numbers: float convolutions and pools, reductions and selections. Geometry as in :mod:`bitc.ir.k`."""
 
 from __future__ import annotations
 
@@ -137,31 +137,41 @@ class Fpool(OpDecl):
         return surround((total / count).transpose(0, 2, 3, 1), halo)
 
 
+_NUMBERS = frozenset(DType) - {DType.F16, DType.BOOL}
+_REDUCTIONS = {
+    "mean": {DType.F32, DType.F64}, "sum": _NUMBERS, "prod": _NUMBERS, "max": _NUMBERS | {DType.BOOL}, "min": _NUMBERS | {DType.BOOL},
+}  # fmt: skip
+
+
 @op("k.reduce")
 class Reduce(OpDecl):
-    """y[outer, inner] = mean, sum, max or min over the middle axis of x seen as [outer, length, inner]"""
+    """y[outer, inner] = mean, sum, prod, max or min over the middle axis of x seen as [outer, length, inner], in any dtype"""
 
     operands = ("x",)
     attrs = {"kind": REQUIRED, "outer": REQUIRED, "length": REQUIRED, "inner": REQUIRED}
 
     @staticmethod
     def infer(x: Type, *, kind: str, outer: int, length: int, inner: int) -> BufferType:
-        source = as_buffer(x, DType.F32)
-        if kind not in ("mean", "sum", "max", "min") or source.size != outer * length * inner:
+        source = as_buffer(x)
+        if kind not in _REDUCTIONS or source.size != outer * length * inner:
             raise InferenceError(f"{source} is not [{outer}, {length}, {inner}], or {kind!r} is no reduction")
-        return BufferType((outer, inner), DType.F32)
+        if source.dtype not in _REDUCTIONS[kind]:
+            raise InferenceError(f"there is no {kind} of {source.dtype}")
+        return BufferType((outer, inner), source.dtype)
 
     @staticmethod
     def evaluate(x: np.ndarray, *, kind: str, outer: int, length: int, inner: int) -> np.ndarray:
-        functions: dict[str, Callable[..., np.ndarray]] = {"mean": np.mean, "sum": np.sum, "max": np.max, "min": np.min}
+        functions: dict[str, Callable[..., np.ndarray]] = {
+            "mean": np.mean, "sum": np.sum, "prod": np.prod, "max": np.max, "min": np.min,
+        }  # fmt: skip
         return np.asarray(functions[kind](x.reshape(outer, length, inner), axis=1), dtype=x.dtype)
 
 
 _ALONG = {"outer": REQUIRED, "length": REQUIRED, "inner": REQUIRED}
 
 
-def _along(x: Type, outer: int, length: int, inner: int) -> BufferType:
-    source = as_buffer(x, DType.F32)
+def _along(x: Type, outer: int, length: int, inner: int, dtype: DType | None = None) -> BufferType:
+    source = as_buffer(x, dtype)
     if source.size != outer * length * inner:
         raise InferenceError(f"{source} is not [{outer}, {length}, {inner}]")
     return source
@@ -176,7 +186,7 @@ class SoftmaxKernel(OpDecl):
 
     @staticmethod
     def infer(x: Type, *, log: bool, outer: int, length: int, inner: int) -> BufferType:
-        return BufferType((outer, length, inner), _along(x, outer, length, inner).dtype)
+        return BufferType((outer, length, inner), _along(x, outer, length, inner, DType.F32).dtype)
 
     @staticmethod
     def evaluate(x: np.ndarray, *, log: bool, outer: int, length: int, inner: int) -> np.ndarray:
@@ -213,10 +223,10 @@ class TopKKernel(OpDecl):
 
     @staticmethod
     def infer(x: Type, *, k: int, largest: bool, outer: int, length: int, inner: int) -> tuple[BufferType, BufferType]:
-        _along(x, outer, length, inner)
+        dtype = _along(x, outer, length, inner).dtype
         if not 0 < k <= length:
             raise InferenceError(f"k {k} is outside [{outer}, {length}, {inner}]")
-        return BufferType((outer, k, inner), DType.F32), BufferType((outer, k, inner), DType.I64)
+        return BufferType((outer, k, inner), dtype), BufferType((outer, k, inner), DType.I64)
 
     @staticmethod
     def evaluate(

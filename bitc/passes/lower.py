@@ -12,7 +12,7 @@ from bitc.ir.integer_packing import INTEGER_FORMS
 from bitc.ir.numeric import dense_strides
 from bitc.ir.packing import WeightForm
 from bitc.ir.types import BufferType
-from bitc.passes import lower_codes, lower_integers, lower_linear, lower_moves, lower_numbers
+from bitc.passes import lower_codes, lower_index, lower_integers, lower_linear, lower_moves, lower_numbers
 from bitc.passes.base import Pass
 from bitc.passes.lower_moves import as_shape
 from bitc.passes.lowering import KernelForms, Lowering, Refused, halo_needs, physical_shape, tensor_type
@@ -38,9 +38,11 @@ _RULES: Mapping[str, Callable[[Op, Lowering], None]] = {
     "nn.reduce_sum": lower_numbers.lower_reduce,
     "nn.reduce_max": lower_numbers.lower_reduce,
     "nn.reduce_min": lower_numbers.lower_reduce,
+    "nn.reduce_prod": lower_numbers.lower_reduce,
     "nn.softmax": lower_numbers.lower_along_axis,
     "nn.argmax": lower_numbers.lower_along_axis,
     "nn.topk": lower_numbers.lower_along_axis,
+    "nn.cumsum": lower_numbers.lower_along_axis,
     "q.map": lower_numbers.lower_map,
     "k.relayout": lower_moves.lower_relayout,
     "nn.transpose": lower_moves.lower_transpose,
@@ -50,6 +52,11 @@ _RULES: Mapping[str, Callable[[Op, Lowering], None]] = {
     "nn.pad": lower_moves.lower_pad,
     "nn.concat": lower_moves.lower_concat,
     "nn.gather": lower_moves.lower_gather,
+    "nn.take": lower_index.lower_take,
+    "nn.take_along": lower_index.lower_along,
+    "nn.scatter_along": lower_index.lower_along,
+    "nn.take_nd": lower_index.lower_nd,
+    "nn.scatter_nd": lower_index.lower_nd,
 }
 
 

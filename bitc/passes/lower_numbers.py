@@ -25,6 +25,15 @@ def _float32(op: Op, operands: Sequence[Value] = ()) -> None:
             )
 
 
+def _numbers(op: Op, bools: bool = False) -> None:
+    """Refuse codes, float16, and bool unless ``bools``."""
+    type = op.operands[0].type
+    if not isinstance(type, TensorType) or type.dtype is DType.F16 or (type.dtype is DType.BOOL and not bools):
+        raise Refused("U130", "works on something else than numbers", "kernels take f32, f64 and integers", str(type))
+    if not type.size:
+        raise Refused("U121", "meets an empty tensor", "tensors have at least one element", str(type))
+
+
 def _weights(op: Op) -> np.ndarray:
     """Weights [M, C/group, KH, KW] of a product; a matrix [K, M] as a 1x1 kernel."""
     w = op.operands[1]
@@ -125,7 +134,7 @@ def _covers_image(op: Op) -> bool:
 
 def lower_reduce(op: Op, low: Lowering) -> None:
     """``nn.reduce_*``: over neighbouring axes in memory at once; scattered axes are first moved to the end."""
-    _float32(op)
+    _numbers(op, op.name in ("nn.reduce_max", "nn.reduce_min"))
     x, y = op.operands[0], op.result
     source = tensor_type(x)
     gone = {axis % len(x.shape) for axis in op.attrs["axes"]}
@@ -155,8 +164,10 @@ def _axes_to_end(
 
 
 def lower_along_axis(op: Op, low: Lowering) -> None:
-    """``nn.softmax``, ``nn.argmax``, ``nn.topk``."""
-    _float32(op)
+    """``nn.softmax``, ``nn.argmax``, ``nn.topk``, ``nn.cumsum``."""
+    if op.name == "nn.softmax":
+        _float32(op)
+    _numbers(op)
     x = op.operands[0]
     axis = op.attrs["axis"] % len(x.shape)
     order = list(memory_axes(tensor_type(x)))
