@@ -87,6 +87,31 @@ def spikes_by_mean(net: Net) -> None:
     net.output(net.node("MatMul", net.node("Mul", spikes, step), codes(64, 6) * F(0.02)))
 
 
+def dynamic_matmul_integer(net: Net) -> None:
+    """What onnxruntime's quantize_dynamic writes: an unsigned code with a zero point, exact sums, both scales behind."""
+    x = net.input("x", (3, 40))
+    q, scale, zero = net.nodes("DynamicQuantizeLinear", x, names=("q", "scale", "zero"))
+    weights = codes(40, 6, most=63).astype(np.int8)  # without VNNI onnxruntime saturates pairs of products of eight bits
+    sums = net.node("MatMulInteger", q, weights, zero, np.int8(0))
+    net.output(net.node("Mul", net.node("Cast", sums, to=1), net.node("Mul", scale, F(0.017))))
+
+
+def dynamic_conv_integer(net: Net) -> None:
+    """Zero padding is the zero point, which is known at run time only; weights have a zero point too."""
+    x = net.input("x", (1, 3, 9, 7))
+    q, scale, zero = net.nodes("DynamicQuantizeLinear", x, names=("q", "scale", "zero"))
+    weights = (codes(8, 3, 3, 3) + 128).astype(np.uint8)
+    sums = net.node("ConvInteger", q, weights, zero, np.uint8(131), pads=[1, 0, 2, 1])
+    net.output(net.node("Mul", net.node("Cast", sums, to=1), net.node("Mul", scale, F(0.017))))
+
+
+def dynamic_qdq(net: Net) -> None:
+    """The same in QDQ form: a float product of dequantized numbers."""
+    x = net.input("x", (3, 40))
+    q, scale, zero = net.nodes("DynamicQuantizeLinear", x, names=("q", "scale", "zero"))
+    net.output(net.node("MatMul", net.node("DequantizeLinear", q, scale, zero), codes(40, 6) * F(0.02)))
+
+
 def learned_scale_and_minimum(net: Net) -> None:
     """TBT's unsigned ternary activations: {0, 1, 2} times a learned scale, above the tensor's minimum."""
     x = net.input("x", (4, 24))
@@ -135,6 +160,9 @@ SYSTEMS: dict[str, Callable[[Net], None]] = {
     "int8, a scale for a pixel": per_pixel,
     "int8 without a clip": no_clip,
     "spikes counted by the mean": spikes_by_mean,
+    "DynamicQuantizeLinear, MatMulInteger": dynamic_matmul_integer,
+    "DynamicQuantizeLinear, ConvInteger": dynamic_conv_integer,
+    "DynamicQuantizeLinear, DequantizeLinear": dynamic_qdq,
     "ternary above the minimum": learned_scale_and_minimum,
     "signs times the mean": sign_times_mean,
     "signs times a map of means": sign_and_map_of_means,
@@ -151,6 +179,10 @@ def feeds(net: Net) -> dict[str, np.ndarray]:
     return {"x": x}
 
 
+EXACT = ("DynamicQuantizeLinear, MatMulInteger", "DynamicQuantizeLinear, ConvInteger", "bits by the row's maximum")
+"""Here the file's own sums are of integers."""
+
+
 @pytest.mark.parametrize("target", ["portable", "avx2"])
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_systems_run_on_codes(name: str, target: str, tmp_path: Path) -> None:
@@ -161,6 +193,7 @@ def test_systems_run_on_codes(name: str, target: str, tmp_path: Path) -> None:
     assert "float" not in product_forms(session)[0]
     for got, wanted in zip(session.run(None, given), truth(model, given), strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max())
+        assert name not in EXACT or np.array_equal(got, wanted)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
