@@ -41,6 +41,8 @@ def to_codes(sign_zero: str = "exact", storage: str = "u8") -> tuple[Pass, ...]:
         PullScales(),
         RecogniseCodes(),
         StoreIntegers(storage),
+        IntegerChains(),
+        CommonSubexpressions(),
         StateContracts(),
         Thresholds(),
         AbsorbPads(),

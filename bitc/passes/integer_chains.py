@@ -12,7 +12,7 @@ from bitc.ir import Builder, DType, Graph, Op, TensorType, Value, rewrite
 from bitc.ir.interpreter import evaluate_op
 from bitc.ir.nn_elementwise import direction
 from bitc.passes.base import Pass
-from bitc.passes.facts import Finite, Integers, bounds, whole
+from bitc.passes.facts import EXACT, Finite, Integers, bounds, whole
 from bitc.passes.value_sets import ValueSets
 
 _MOVES = ("nn.reshape", "nn.transpose", "nn.expand", "nn.slice", "nn.gather", "nn.pad", "nn.concat", "nn.max_pool")
@@ -32,9 +32,12 @@ class IntegerChains(Pass):
         max(x, c), min(x, c)          -->  x            x above or below c whatever it is
         max(saturate(x, lo, hi), c)   -->  saturate(x, max(lo, c), hi)        min likewise
         saturate(f(clamp(x)))         -->  saturate(f(x))    clamp is relu, max or min with c; f non-decreasing; f(c) is at the end
+        cast(x)                       -->  saturate(x, lo, hi)   x whole floats of [lo, hi]
+        cast(cast(saturate(x, lo, hi)) + c)  -->  saturate(x + c, lo + c, hi + c)   x whole floats
 
     The first two are what is left of ``Q(DQ(q))``, of a pool or a reshape that an exporter wrapped in quantizers, of ``(q + z) - z``
-    and of casts there and back. The last one holds because everything that the clamp changes is saturated by f as well.
+    and of casts there and back. A clamp before a saturation changes only what f saturates as well. The last two make one form of
+    integers stored in another range: NaN, which no integer is, becomes the least one.
     """
 
     name: ClassVar[str] = "integer-chains"
@@ -65,6 +68,8 @@ def _simplified(op: Op, sets: ValueSets, b: Builder) -> Value | None:
         return op.operands[0] if whole(sets.of(op.operands[0])) else None
     if op.name in ("nn.max", "nn.min"):
         return _without_effect(op, sets) or _narrower_saturation(op, b)
+    if op.name == "nn.cast":
+        return _shifted(op, b) or _saturated(op, sets, b)
     return _without_clamps(op, b) if op.name == "nn.saturate" else None
 
 
@@ -223,6 +228,40 @@ def _narrower_saturation(op: Op, b: Builder) -> Value | None:
     lo, hi, limit = inner.attrs["lo"], inner.attrs["hi"], int(c.item())
     ends = (max(lo, limit), max(hi, limit)) if op.name == "nn.max" else (min(lo, limit), min(hi, limit))
     return b.add("nn.saturate", *inner.operands, to=inner.attrs["to"], lo=ends[0], hi=ends[1], loc=op.loc)
+
+
+def _saturated(cast: Op, sets: ValueSets, b: Builder) -> Value | None:
+    x, to = cast.operands[0], cast.attrs["to"]
+    lo, hi = bounds(sets.of(x))
+    if (
+        not _dtype(x).is_float
+        or to is DType.BOOL
+        or to.is_float
+        or not whole(sets.of(x))
+        or not np.isfinite([lo, hi]).all()
+    ):
+        return None
+    if not (_holds(to, lo) and _holds(to, hi)):
+        return None
+    return b.add("nn.saturate", x, to=to, lo=int(lo), hi=int(hi), loc=cast.loc)
+
+
+def _shifted(cast: Op, b: Builder) -> Value | None:
+    """``saturate(x + c)`` of ``cast(cast(saturate(x)) + c)``; a float x is whole (it is saturated), so its sum is exact in reach."""
+    add = cast.operands[0].producer
+    if add is None or add.name != "nn.add" or (inner := _one_operand(add)) is None or inner.producer is None:
+        return None
+    widened = inner.producer.operands[0] if inner.producer.name == "nn.cast" else inner
+    source, c = widened.producer, next(o.constant for o in add.operands if o.constant is not None)
+    if source is None or source.name != "nn.saturate" or cast.attrs["to"].is_float or c.item() != int(c.item()):
+        return None
+    x, shift = source.operands[0], int(c.item())
+    lo, hi = source.attrs["lo"] + shift, source.attrs["hi"] + shift
+    fits = all(_holds(kind, end) for kind in (cast.attrs["to"], _dtype(inner)) for end in (lo, hi))
+    if _dtype(x) is not DType.F32 or not fits or max(abs(lo), abs(hi), abs(shift)) >= EXACT:
+        return None
+    moved = b.add("nn.add", x, b.constant(np.asarray(shift, np.float32)), loc=cast.loc)
+    return b.add("nn.saturate", moved, to=cast.attrs["to"], lo=lo, hi=hi, loc=cast.loc)
 
 
 def _without_clamps(op: Op, b: Builder) -> Value | None:
