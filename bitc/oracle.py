@@ -19,12 +19,9 @@ import onnx
 from onnx.helper import tensor_dtype_to_np_dtype
 
 from bitc.errors import Diagnostic, ModelError, OptionError
+from bitc.oracle_models import for_onnxruntime, for_qonnx, is_qonnx
 
 Arrays = dict[str, np.ndarray]
-_QONNX_DOMAINS = ("qonnx", "onnx.brevitas", "finn")
-_QONNX_GENERAL, _QONNX_TRUNC_V1 = "qonnx.custom_op.general", "onnx.brevitas"
-_QONNX_IN_STANDARD_DOMAIN = ("Quant", "IntQuant", "BipolarQuant")
-"""What an exporter of 2021 put into the default domain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +63,9 @@ class _OnnxRuntime:
         self.name = f"onnxruntime {onnxruntime.__version__}, graph optimisation off"
         self.output_names = tuple(output.name for output in model.graph.output)
         self._path = path
-        self._model = model
-        self._session = self._open(str(path))
+        restated = for_onnxruntime(model)
+        self._model = model if restated is None else restated
+        self._session = self._open(str(path) if restated is None else restated.SerializeToString())
         self._observed: Any = None
 
     def _open(self, source: str | bytes) -> Any:
@@ -110,7 +108,7 @@ class _Qonnx:
             ) from error
         self.name = f"qonnx {version('qonnx')}"
         self.output_names = tuple(output.name for output in model.graph.output)
-        self._model = _as_qonnx_knows_it(model)
+        self._model = for_qonnx(model)
         self._concrete: dict[tuple[tuple[int, ...], ...], Any] = {}
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> Arrays:
@@ -145,30 +143,6 @@ class _Qonnx:
         return ModelWrapper(model).transform(InferShapes())
 
 
-def _is_qonnx(node: onnx.NodeProto) -> bool:
-    return node.domain.startswith(_QONNX_DOMAINS) or (not node.domain and node.op_type in _QONNX_IN_STANDARD_DOMAIN)
-
-
-def _as_qonnx_knows_it(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy whose QONNX nodes are in the domains and versions that qonnx 1.0 looks up.
-
-    It knows neither FINN's domain nor the default one, and picks Trunc's version by the opset import, where the number of inputs
-    decides: version 1 has five. Its two domains for the same operators hold one version each here.
-    """
-    known = onnx.ModelProto()
-    known.CopyFrom(model)
-    for node in known.graph.node:
-        if _is_qonnx(node) and node.domain in ("", "finn.custom_op.general", _QONNX_GENERAL, _QONNX_TRUNC_V1):
-            is_old_trunc = node.op_type == "Trunc" and len(node.input) == 5
-            node.domain = _QONNX_TRUNC_V1 if is_old_trunc else _QONNX_GENERAL
-    kept = [entry for entry in known.opset_import if entry.domain not in (_QONNX_GENERAL, _QONNX_TRUNC_V1)]
-    del known.opset_import[:]
-    known.opset_import.extend(
-        [*kept, onnx.helper.make_opsetid(_QONNX_GENERAL, 2), onnx.helper.make_opsetid(_QONNX_TRUNC_V1, 1)]
-    )
-    return known
-
-
 def load_model(path: Path) -> onnx.ModelProto:
     """The parsed file. Raises :class:`ModelError` if it is missing, truncated or not ONNX."""
     try:
@@ -186,8 +160,8 @@ def oracle_for(model: str | Path, parsed: onnx.ModelProto | None = None) -> Orac
     """The oracle of a model file. Raises :class:`ModelError`, or :class:`OptionError` if it needs qonnx and that is missing."""
     path = Path(model)
     parsed = parsed if parsed is not None else load_model(path)
-    is_qonnx = any(_is_qonnx(node) for node in parsed.graph.node)
-    return _Qonnx(path, parsed) if is_qonnx else _OnnxRuntime(path, parsed)
+    needs_qonnx = any(is_qonnx(node) for node in parsed.graph.node)
+    return _Qonnx(path, parsed) if needs_qonnx else _OnnxRuntime(path, parsed)
 
 
 def model_inputs(model: onnx.ModelProto) -> tuple[ModelInput, ...]:

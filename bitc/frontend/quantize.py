@@ -5,31 +5,49 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from onnx import TensorProto
 
+from bitc.frontend.elements import ELEMENTS, Element
+from bitc.frontend.elementwise import cast_to, cast_to_element
 from bitc.frontend.node import Node, dtype_of, handles
-from bitc.frontend.quantized_values import RANGES, as_float, centred, quantized
+from bitc.frontend.quantized_values import RANGES, as_float, centred, is_zero, quantized
+from bitc.frontend.tensors import dtype_name, ir_dtype
 from bitc.ir import DType, Value
 
 
 @handles("QuantizeLinear", since=10)
 def quantize_linear(n: Node) -> Value:
-    """y = saturate(round(x / scale) + zero point): ties to even, the zero point after rounding; per tensor, axis or block"""
+    """y = saturate(round(x / scale) + zero point): ties to even, the zero point after rounding; per tensor, axis or block
+
+    To a small float format: y = x / scale rounded to it, saturating unless ``saturate`` is 0. The division is one of float32.
+    """
     x, zero = n.x(0), n.maybe(2)
-    to = dtype_of(zero) if zero is not None else _output_dtype(n)
-    if to not in RANGES:
-        raise n.unsupported("quantized tensors are int8, uint8, int16 or uint16", str(to))
-    scale = _spread(n, n.x(1), x)
-    return quantized(n, as_float(n, x), as_float(n, scale), None if zero is None else _spread(n, zero, x), to)
+    if n.integer("precision", 0) not in (0, TensorProto.FLOAT):
+        raise n.unsupported("QuantizeLinear divides in float32", f"precision {dtype_name(n.integer('precision', 0))}")
+    y = n.emit("nn.div", as_float(n, x), as_float(n, _spread(n, n.x(1), x)))
+    target = _target(n, zero)
+    if target.format is not None:
+        return cast_to_element(n, y, target)
+    if target.range is None:
+        raise n.unsupported("QuantizeLinear gives integers of 2 to 16 bits, or floats of 4 or 8 bits", target.name)
+    lo, hi = target.range
+    y = n.emit("nn.round", y)
+    if zero is not None and not is_zero(zero):
+        y = n.emit("nn.add", y, as_float(n, _spread(n, zero, x)))
+    return n.emit("nn.saturate", y, to=target.dtype, lo=lo, hi=hi)
 
 
 @handles("DequantizeLinear", since=10)
 def dequantize_linear(n: Node) -> Value:
-    """y = (x - zero point) * scale; per tensor, axis or block"""
-    x, zero = n.x(0), n.maybe(2)
-    if dtype_of(n.x(1)) is not DType.F32:
-        raise n.unsupported("scales are float32", str(n.x(1).type))
+    """y = (x - zero point) * scale; per tensor, axis or block. In float32, then rounded to the scale's type or ``output_dtype``"""
+    x, scale, zero = n.x(0), n.x(1), n.maybe(2)
     number = centred(n, x, None if zero is None else _spread(n, zero, x))
-    return n.emit("nn.mul", number, _spread(n, n.x(1), x))
+    y = n.emit("nn.mul", number, as_float(n, _spread(n, scale, x)))
+    wanted = n.integer("output_dtype", 0)
+    to = ir_dtype(wanted) if wanted else dtype_of(scale)
+    if to is None or not to.is_float:
+        raise n.unsupported("DequantizeLinear gives float32, float16 or float64", dtype_name(wanted))
+    return cast_to(n, y, to)
 
 
 @handles("DynamicQuantizeLinear", since=11)
@@ -46,26 +64,27 @@ def dynamic_quantize_linear(n: Node) -> tuple[Value, Value, Value]:
     return quantized(n, x, scale, zero_point, DType.U8), scale, zero_point
 
 
-def _output_dtype(n: Node) -> DType:
-    """Without a zero point the attribute ``output_dtype`` says, or it is uint8."""
-    by_number = {0: DType.U8, 2: DType.U8, 3: DType.I8, 4: DType.U16, 5: DType.I16}
-    number = n.integer("output_dtype", 0)
-    if number not in by_number:
-        raise n.unsupported("output_dtype is int8, uint8, int16 or uint16", f"data type {number}")
-    return by_number[number]
+def _target(n: Node, zero: Value | None) -> Element:
+    """The type of the result: the zero point's; without one the attribute ``output_dtype`` says, or it is uint8."""
+    number = n.integer("output_dtype", 0) or int(TensorProto.UINT8)
+    element = ELEMENTS.get(number) if zero is None else n.elements.get(zero)
+    dtype = ir_dtype(number) if zero is None else dtype_of(zero)
+    if element is not None:
+        return element
+    if dtype is None:
+        raise n.broken("output_dtype is a type of tensors", dtype_name(number))
+    return Element(dtype, dtype, 8 * dtype.bytes, RANGES.get(dtype))
 
 
 def _spread(n: Node, value: Value, x: Value) -> Value:
     """A scale or zero point shaped to broadcast against ``x``: one number, one for each index of an axis, or one for each block."""
     block = n.integer("block_size", 0)
-    if value.shape in ((), (1,)) and len(x.shape) != 1:
+    if value.shape in ((), (1,)):  # whatever the axis says: onnxruntime writes axis 1 for scalars too
         return value if not value.shape else n.emit("nn.reshape", value, shape=())
     if len(value.shape) == len(x.shape) and block:
         return _blocks(n, value, x, block)
     axis = n.axis(n.integer("axis", 1 if len(x.shape) > 1 else 0), len(x.shape))
-    if not value.shape:
-        return value
-    if value.shape not in ((x.shape[axis],), (1,)):
+    if value.shape != (x.shape[axis],):
         raise n.broken("a scale has one number, or one for each index of the axis", f"{value.type} for {x.type}")
     return n.emit("nn.reshape", value, shape=_along(axis, value.shape[0], len(x.shape)))
 

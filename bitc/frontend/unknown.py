@@ -84,6 +84,7 @@ _DOMAIN_HINTS = {
     "ai.onnx.preview.training": _TRAINING,
     "ai.onnx.training": _TRAINING,
     "finn.custom_op.fpgadataflow": "this is a graph for FINN's hardware generators; give the QONNX model it was made from",
+    "com.microsoft.nchwc": "this layout is made for one CPU; save the model at optimisation level extended, basic or disabled",
     MICROSOFT: "save the model before onnxruntime optimises it into its own operators",
 }
 

@@ -58,6 +58,10 @@ FAMILIES: dict[str, tuple[str, list[tuple[str, str]]]] = {
     ),
     "training": ("for inference", [("ai.onnx.preview.training", "Adam"), ("ai.onnx.preview.training", "Gradient")]),
     "control flow": ("unroll", [("", "If"), ("", "Loop"), ("", "Scan")]),
+    "layouts for one CPU": (
+        "optimisation level",
+        [("com.microsoft.nchwc", "Conv"), ("com.microsoft.nchwc", "ReorderInput")],
+    ),
     "other operators of onnxruntime": ("into its own operators", [(MICROSOFT, "CDist"), (MICROSOFT, "NoSuchOp")]),
 }
 
