@@ -15,9 +15,10 @@ from bitc.ir.integer_packing import INTEGER_FORMS
 from bitc.passes.base import Pass
 from bitc.passes.costs import COSTS, Costs, Work, integers_ns, plane_ns, sums_ns
 from bitc.passes.facts import INT32
-from bitc.passes.integers import runs_as_bits, storage_of, stored_levels
+from bitc.passes.integers import runs_as_bits, storage_of
 from bitc.passes.padding import code_constant
 from bitc.passes.recognise import MAX_PLANES
+from bitc.passes.stored_levels import stored_levels
 from bitc.passes.value_sets import ValueSets
 from bitc.passes.weight_planes import WeightPlanes, weight_planes
 
