@@ -57,7 +57,7 @@ class Product:
         """Quantizer, product, a scale for each channel; codes as ``recognise-codes`` leaves them."""
         rng, b = np.random.default_rng(0), Builder()
         x = b.input("x", TensorType((1, self.channels, self.size, self.size)))
-        low, high = (b.constant(np.float32(end)) for end in (self.x.lo, self.x.hi))
+        low, high = (b.constant(np.asarray(end, np.float32)) for end in (self.x.lo, self.x.hi))
         codes = b.add("q.encode", b.add("nn.min", b.add("nn.max", b.add("nn.round", x), low), high), levels=self.x)
         shape = (self.channels, self.channels // self.group, self.taps, self.taps)
         w = b.add("q.encode", b.constant(rng.choice(self.w.values(), shape).astype(np.float32)), levels=self.w)
