@@ -33,7 +33,7 @@ class IntegerChains(Pass):
         max(saturate(x, lo, hi), c)   -->  saturate(x, max(lo, c), hi)        min likewise
         saturate(f(clamp(x)))         -->  saturate(f(x))    clamp is relu, max or min with c; f non-decreasing; f(c) is at the end
         cast(x)                       -->  saturate(x, lo, hi)   x whole floats of [lo, hi]
-        cast(cast(saturate(x, lo, hi)) + c)  -->  saturate(x + c, lo + c, hi + c)   x whole floats
+        cast(cast(saturate(x, lo, hi)) + c)  -->  saturate(x + c, lo + c, hi + c)   x floats, whole as saturations want it
 
     The first two are what is left of ``Q(DQ(q))``, of a pool or a reshape that an exporter wrapped in quantizers, of ``(q + z) - z``
     and of casts there and back. A clamp before a saturation changes only what f saturates as well. The last two make one form of
@@ -70,7 +70,7 @@ def _simplified(op: Op, sets: ValueSets, b: Builder) -> Value | None:
         return _without_effect(op, sets) or _narrower_saturation(op, b)
     if op.name == "nn.cast":
         return _shifted(op, b) or _saturated(op, sets, b)
-    return _without_clamps(op, b) if op.name == "nn.saturate" else None
+    return _shifted(op, b) or _without_clamps(op, b) if op.name == "nn.saturate" else None
 
 
 # --- f(q) = q -------------------------------------------------------------------------------------------------------------------------
@@ -127,7 +127,7 @@ def _moved_root(move: Op, chain: list[Op], sets: ValueSets, b: Builder) -> Value
 
 
 def _holds(dtype: DType, number: float) -> bool:
-    return dtype.is_float or (number.is_integer() and number == np.clip(number, *_limits(dtype)))
+    return dtype.is_float or (float(number).is_integer() and number == np.clip(number, *_limits(dtype)))
 
 
 def _limits(dtype: DType) -> tuple[float, float]:
@@ -246,22 +246,27 @@ def _saturated(cast: Op, sets: ValueSets, b: Builder) -> Value | None:
     return b.add("nn.saturate", x, to=to, lo=int(lo), hi=int(hi), loc=cast.loc)
 
 
-def _shifted(cast: Op, b: Builder) -> Value | None:
-    """``saturate(x + c)`` of ``cast(cast(saturate(x)) + c)``; a float x is whole (it is saturated), so its sum is exact in reach."""
-    add = cast.operands[0].producer
+def _shifted(end: Op, b: Builder) -> Value | None:
+    """``saturate(x + c)`` of ``end(cast(saturate(x)) + c)``, end a cast or a saturation; sums in reach of the ends are exact."""
+    add, to = end.operands[0].producer, end.attrs["to"]
     if add is None or add.name != "nn.add" or (inner := _one_operand(add)) is None or inner.producer is None:
         return None
     widened = inner.producer.operands[0] if inner.producer.name == "nn.cast" else inner
     source, c = widened.producer, next(o.constant for o in add.operands if o.constant is not None)
-    if source is None or source.name != "nn.saturate" or cast.attrs["to"].is_float or c.item() != int(c.item()):
+    if source is None or source.name != "nn.saturate" or to.is_float or c.item() != int(c.item()):
         return None
     x, shift = source.operands[0], int(c.item())
-    lo, hi = source.attrs["lo"] + shift, source.attrs["hi"] + shift
-    fits = all(_holds(kind, end) for kind in (cast.attrs["to"], _dtype(inner)) for end in (lo, hi))
-    if _dtype(x) is not DType.F32 or not fits or max(abs(lo), abs(hi), abs(shift)) >= EXACT:
+    ends = [source.attrs["lo"] + shift, source.attrs["hi"] + shift]
+    if _dtype(x) is not DType.F32 or max(map(abs, (*ends, shift))) >= EXACT:
         return None
-    moved = b.add("nn.add", x, b.constant(np.asarray(shift, np.float32)), loc=cast.loc)
-    return b.add("nn.saturate", moved, to=cast.attrs["to"], lo=lo, hi=hi, loc=cast.loc)
+    if not all(_holds(_dtype(inner), limit) for limit in ends):
+        return None
+    if end.name == "nn.saturate":
+        ends = [int(np.clip(limit, end.attrs["lo"], end.attrs["hi"])) for limit in ends]
+    if not all(_holds(to, limit) for limit in ends):
+        return None
+    moved = b.add("nn.add", x, b.constant(np.asarray(shift, np.float32)), loc=end.loc)
+    return b.add("nn.saturate", moved, to=to, lo=ends[0], hi=ends[1], loc=end.loc)
 
 
 def _without_clamps(op: Op, b: Builder) -> Value | None:

@@ -174,6 +174,61 @@ REWRITES: dict[str, tuple[str, str, Inputs]] = {
         }""",
         bytes_,
     ),
+    "a shift of what is saturated, through a wider dtype": (
+        """
+        graph @g(%x: f32[64]) -> (%y) {
+          %c = nn.constant {value = dense<i32[]: 7>} : i32[]
+          %r = nn.round %x : f32[64]
+          %a = nn.saturate %r {to = i8, lo = -7, hi = 7} : i8[64]
+          %b = nn.cast %a {to = i32} : i32[64]
+          %d = nn.add %b, %c : i32[64]
+          %y = nn.cast %d {to = u8} : u8[64]
+        }""",
+        """
+        graph @g(%x: f32[64]) -> (%y) {
+          %r = nn.round %x : f32[64]
+          %c = nn.constant {value = dense<f32[]: 7.0>} : f32[]
+          %a = nn.add %r, %c : f32[64]
+          %y = nn.saturate %a {to = u8, lo = 0, hi = 14} : u8[64]
+        }""",
+        hard_floats,
+    ),
+    "a shift between two saturations": (
+        """
+        graph @g(%x: f32[64]) -> (%y) {
+          %c = nn.constant {value = dense<f32[]: 7.0>} : f32[]
+          %r = nn.round %x : f32[64]
+          %a = nn.saturate %r {to = i8, lo = -9, hi = 7} : i8[64]
+          %b = nn.cast %a {to = f32} : f32[64]
+          %d = nn.add %c, %b : f32[64]
+          %y = nn.saturate %d {to = u8, lo = 0, hi = 12} : u8[64]
+        }""",
+        """
+        graph @g(%x: f32[64]) -> (%y) {
+          %r = nn.round %x : f32[64]
+          %c = nn.constant {value = dense<f32[]: 7.0>} : f32[]
+          %a = nn.add %r, %c : f32[64]
+          %y = nn.saturate %a {to = u8, lo = 0, hi = 12} : u8[64]
+        }""",
+        hard_floats,
+    ),
+    "a cast of whole numbers, clamped before": (
+        """
+        graph @g(%x: f32[64]) -> (%y) {
+          %lo = nn.constant {value = dense<f32[]: -2.0>} : f32[]
+          %hi = nn.constant {value = dense<f32[]: 3.0>} : f32[]
+          %a = nn.max %x, %lo : f32[64]
+          %b = nn.min %a, %hi : f32[64]
+          %c = nn.round %b : f32[64]
+          %y = nn.cast %c {to = i8} : i8[64]
+        }""",
+        """
+        graph @g(%x: f32[64]) -> (%y) {
+          %c = nn.round %x : f32[64]
+          %y = nn.saturate %c {to = i8, lo = -2, hi = 3} : i8[64]
+        }""",
+        any_input,
+    ),
     "rounding twice": (
         """
         graph @g(%x: f32[64]) -> (%y) {
