@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import onnx
 
 from bitc.errors import Diagnostic, ModelError, OptionError, UnsupportedError, first_error
+from bitc.frontend.elements import ELEMENTS, NO_SUCH_ELEMENT
 from bitc.frontend.tensors import dtype_name, ir_dtype
 from bitc.ir import DType, TensorType
 
@@ -89,7 +90,7 @@ def _dtype(value: onnx.ValueInfoProto) -> DType:
             Diagnostic("M006", "a graph input has an unknown element type", where, here=dtype_name(data_type))
         )
     if dtype not in INPUT_DTYPES:
-        rule = "inputs are " + ", ".join(sorted(INPUT_DTYPES))
+        rule = NO_SUCH_ELEMENT if data_type in ELEMENTS else "inputs are " + ", ".join(sorted(INPUT_DTYPES))
         hint = "convert the model to float32" if dtype else ""
         here = dtype_name(data_type)
         raise UnsupportedError(

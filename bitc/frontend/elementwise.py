@@ -6,13 +6,23 @@ from functools import reduce
 
 import numpy as np
 
+from bitc.frontend.elements import ELEMENTS, Element
 from bitc.frontend.node import Node, dtype_of, handles
 from bitc.frontend.tensors import dtype_name, ir_dtype
 from bitc.ir import DType, Value
 
 _UNARY = {
     "Abs": "nn.abs",
+    "Acos": "nn.acos",
+    "Acosh": "nn.acosh",
+    "Asin": "nn.asin",
+    "Asinh": "nn.asinh",
+    "Atan": "nn.atan",
+    "Atanh": "nn.atanh",
+    "BitwiseNot": "nn.bit_not",
     "Ceil": "nn.ceil",
+    "Cos": "nn.cos",
+    "Cosh": "nn.cosh",
     "Erf": "nn.erf",
     "Exp": "nn.exp",
     "Floor": "nn.floor",
@@ -24,12 +34,18 @@ _UNARY = {
     "Round": "nn.round",
     "Sigmoid": "nn.sigmoid",
     "Sign": "nn.sign",
+    "Sin": "nn.sin",
+    "Sinh": "nn.sinh",
     "Sqrt": "nn.sqrt",
+    "Tan": "nn.tan",
     "Tanh": "nn.tanh",
 }
 _BINARY = {
     "Add": "nn.add",
     "And": "nn.and",
+    "BitwiseAnd": "nn.bit_and",
+    "BitwiseOr": "nn.bit_or",
+    "BitwiseXor": "nn.bit_xor",
     "Div": "nn.div",
     "Equal": "nn.equal",
     "Greater": "nn.greater",
@@ -70,15 +86,40 @@ def variadic(n: Node) -> Value:
 
 @handles("Pow")
 def power(n: Node) -> Value:
-    """y = x ^ e; like onnxruntime, the exponents 2 and 3 multiply, which is another rounding than the power function"""
+    """y = x ^ e in the dtype of x; like onnxruntime, the exponents 2 and 3 multiply, which is another rounding than the power function,
+    and integers are raised as float64"""
     x, exponent = n.x(0), n.x(1)
-    if dtype_of(exponent) is not dtype_of(x):
-        exponent = n.emit("nn.cast", exponent, to=dtype_of(x))
     known = exponent.constant
     if known is not None and known.size == 1 and known.ndim <= len(x.shape) and known.item() in (2, 3):
         square = n.emit("nn.mul", x, x)
         return square if known.item() == 2 else n.emit("nn.mul", square, x)
-    return n.emit("nn.pow", x, exponent)
+    wide = dtype_of(x) if dtype_of(x).is_float and dtype_of(exponent) is not DType.F64 else DType.F64
+    return cast_to(n, n.emit("nn.pow", cast_to(n, x, wide), cast_to(n, exponent, wide)), dtype_of(x))
+
+
+@handles("BitShift", since=11)
+def bit_shift(n: Node) -> Value:
+    """y = a * 2^b or floor(a / 2^b) of unsigned integers; 0 where b is the width or more"""
+    direction = n.text("direction", "")
+    if direction not in ("LEFT", "RIGHT"):
+        raise n.broken("direction of BitShift is LEFT or RIGHT", direction)
+    return n.emit("nn.shift_left" if direction == "LEFT" else "nn.shift_right", n.x(0), n.x(1))
+
+
+@handles("IsNaN")
+def is_nan(n: Node) -> Value:
+    """y = whether x is no number, the only thing that does not equal itself"""
+    return n.emit("nn.not", n.emit("nn.equal", n.x(), n.x()))
+
+
+@handles("IsInf")
+def is_infinite(n: Node) -> Value:
+    """y = whether x is infinite, of one sign if the attributes exclude the other"""
+    x = n.x()
+    ends = [sign * np.inf for sign, name in ((1, "detect_positive"), (-1, "detect_negative")) if n.integer(name, 1)]
+    if not ends:
+        return n.constant(np.zeros(x.shape, np.bool_))
+    return reduce(lambda a, b: n.emit("nn.or", a, b), [n.emit("nn.equal", x, n.scalar(end, x)) for end in ends])
 
 
 @handles("Where")
@@ -91,16 +132,19 @@ def where(n: Node) -> Value:
 def cast(n: Node) -> Value:
     """y = x in another element type"""
     number = n.integer("to", 0)
-    to = ir_dtype(number)
+    to, element = ir_dtype(number), ELEMENTS.get(number)
+    if element is not None:
+        return cast_to_element(n, n.x(), element)
     if to is None:
         raise n.unsupported("Cast goes to " + ", ".join(DType), f"to {dtype_name(number)}", code="U004")
-    return cast_to(n, n.x(), to)
+    return cast_from(n, n.x(), to)
 
 
 @handles("CastLike")
 def cast_like(n: Node) -> Value:
     """y = x in the element type of another tensor"""
-    return cast_to(n, n.x(0), dtype_of(n.x(1)))
+    element = n.elements.get(n.x(1))
+    return cast_from(n, n.x(0), dtype_of(n.x(1))) if element is None else cast_to_element(n, n.x(0), element)
 
 
 def cast_to(n: Node, x: Value, to: DType) -> Value:
@@ -108,12 +152,42 @@ def cast_to(n: Node, x: Value, to: DType) -> Value:
     return x if dtype_of(x) is to else n.emit("nn.cast", x, to=to)
 
 
+def cast_from(n: Node, x: Value, to: DType) -> Value:
+    """``x`` in dtype ``to``; a copy where the dtype stood for an ONNX type of fewer bits, which the result does not have."""
+    copied = x in n.elements and dtype_of(x) is to
+    return n.emit("nn.reshape", x, shape=x.shape) if copied else cast_to(n, x, to)
+
+
+def cast_to_element(n: Node, x: Value, element: Element) -> Value:
+    """``x`` rounded to a small float format, or to an integer of few bits, ties away from 0, which wraps around (exact below 2^24)."""
+    if element.format is None and element.range is None:
+        raise n.unsupported("Cast goes to integers and floats, not to bfloat16 or float8e8m0", f"to {element.name}")
+    x = cast_to(n, x, DType.F32)
+    if element.format is not None:
+        f = element.format
+        overflow = f.max if n.integer("saturate", 1) else f.overflow
+        return n.emit("nn.minifloat", x, mantissa_bits=f.mantissa_bits, bias=f.bias, max=f.max, overflow=overflow)
+    assert element.range is not None
+    lo, hi = element.range
+    count = n.scalar(hi - lo + 1, x)
+    size = n.emit("nn.abs", x)
+    below = n.emit("nn.floor", size)
+    up = n.emit("nn.greater_equal", n.emit("nn.sub", size, below), n.scalar(0.5, x))
+    whole = n.emit("nn.mul", n.emit("nn.sign", x), n.emit("nn.add", below, n.emit("nn.cast", up, to=DType.F32)))
+    rounds = n.emit("nn.floor", n.emit("nn.div", n.emit("nn.sub", whole, n.scalar(lo, x)), count))
+    return n.emit(
+        "nn.saturate", n.emit("nn.sub", whole, n.emit("nn.mul", rounds, count)), to=element.dtype, lo=lo, hi=hi
+    )
+
+
 @handles("Mod")
 def modulo(n: Node) -> Value:
     """y = a - b * floor(a / b) for integers (the sign of b), or with ``fmod`` a - b * trunc(a / b) (the sign of a)"""
     a, b = n.x(0), n.x(1)
     if dtype_of(a).is_float:
-        raise n.unsupported("Mod takes integers", "the operands are floats")
+        if not n.integer("fmod", 0):
+            raise n.broken("Mod of floats has the attribute fmod = 1")
+        return n.emit("nn.fmod", a, b)
     quotient = n.emit("nn.div", a, b)
     rest = n.emit("nn.sub", a, n.emit("nn.mul", quotient, b))
     if n.integer("fmod", 0) or dtype_of(a).numpy.kind == "u":

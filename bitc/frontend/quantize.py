@@ -52,13 +52,17 @@ def dequantize_linear(n: Node) -> Value:
 
 @handles("DynamicQuantizeLinear", since=11)
 def dynamic_quantize_linear(n: Node) -> tuple[Value, Value, Value]:
-    """scale = (max(0, max x) - min(0, min x)) / 255, zero point = saturate(round(-min(0, min x) / scale)), y as QuantizeLinear"""
+    """scale = (max(0, max x) - min(0, min x)) / 255, zero point = saturate(round(-min(0, min x) / scale)), y as QuantizeLinear
+
+    The scale of nothing but zeros is 1, as in onnxruntime.
+    """
     x = n.x(0)
     zero = n.scalar(0, x)
     axes = tuple(range(len(x.shape)))
     low = n.emit("nn.min", n.emit("nn.reduce_min", x, axes=axes, keepdims=False), zero)
     high = n.emit("nn.max", n.emit("nn.reduce_max", x, axes=axes, keepdims=False), zero)
-    scale = n.emit("nn.div", n.emit("nn.sub", high, low), n.scalar(255, x))
+    spread = n.emit("nn.div", n.emit("nn.sub", high, low), n.scalar(255, x))
+    scale = n.emit("nn.where", n.emit("nn.equal", high, low), n.scalar(1, x), spread)
     shift = n.emit("nn.div", n.emit("nn.sub", zero, low), scale)
     zero_point = n.emit("nn.saturate", n.emit("nn.round", shift), to=DType.U8, lo=0, hi=255)
     return quantized(n, x, scale, zero_point, DType.U8), scale, zero_point

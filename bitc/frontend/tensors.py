@@ -15,6 +15,7 @@ import onnx
 from onnx import TensorProto
 
 from bitc.errors import Diagnostic, ModelError, UnsupportedError
+from bitc.frontend.elements import ELEMENTS, Element, packed_bytes, unpacked
 from bitc.ir import DType
 
 MAX_TENSOR_BYTES = 1 << 31
@@ -37,6 +38,8 @@ _DTYPES: dict[int, DType] = {
 
 def dtype_name(data_type: int) -> str:
     """ONNX's own name of a tensor data type, or the number for one it does not know."""
+    if data_type in ELEMENTS:
+        return ELEMENTS[data_type].name
     try:
         return str(TensorProto.DataType.Name(data_type))
     except ValueError:
@@ -55,14 +58,18 @@ class TensorReader:
     folder: Path | None
 
     def dense(self, tensor: TensorProto) -> np.ndarray:
-        """The array of a tensor. Raises ``ModelError`` (broken data) or ``UnsupportedError`` (a dtype the IR does not have)."""
+        """The array of a tensor; elements NumPy does not have become the wider ones that stand for them in the IR.
+
+        Raises ``ModelError`` (broken data) or ``UnsupportedError`` (a type of elements that nothing stands for).
+        """
         where = f"tensor {tensor.name!r}"
-        dtype = ir_dtype(tensor.data_type)
+        element = ELEMENTS.get(tensor.data_type)
+        dtype = element.dtype if element else ir_dtype(tensor.data_type)
         if dtype is None:
             raise _bad_dtype(tensor.data_type, where)
         shape = tuple(tensor.dims)
-        size_bytes = prod(shape) * dtype.bytes
-        if any(n < 0 for n in shape) or size_bytes > MAX_TENSOR_BYTES:
+        size_bytes = packed_bytes(element, prod(shape)) if element else prod(shape) * dtype.bytes
+        if any(n < 0 for n in shape) or prod(shape) * dtype.bytes > MAX_TENSOR_BYTES:
             raise ModelError(
                 Diagnostic("M003", "a tensor has an impossible shape", where, here=f"{dtype}{list(shape)}")
             )
@@ -70,10 +77,15 @@ class TensorReader:
             raw = self._external(tensor, size_bytes, where)
         elif tensor.HasField("raw_data"):
             raw = bytes(tensor.raw_data)
+        elif element:
+            raw = _typed_codes(tensor, element)
         else:
             return _typed(tensor, dtype, shape, where)
         if len(raw) != size_bytes:
-            raise _wrong_size(where, f"{dtype}{list(shape)} is {size_bytes} bytes", f"the file holds {len(raw)}")
+            here = f"the file holds {len(raw)}"
+            raise _wrong_size(where, f"{dtype_name(tensor.data_type)}{list(shape)} is {size_bytes} bytes", here)
+        if element:
+            return unpacked(element, raw, prod(shape)).reshape(shape)
         little_endian = np.frombuffer(raw, dtype=dtype.numpy.newbyteorder("<"))
         return little_endian.astype(dtype.numpy).reshape(shape)
 
@@ -142,6 +154,11 @@ def _typed(tensor: TensorProto, dtype: DType, shape: tuple[int, ...], where: str
     if field.size != prod(shape):
         raise _wrong_size(where, f"{dtype}{list(shape)} is {prod(shape)} elements", f"the file holds {field.size}")
     return field.reshape(shape)
+
+
+def _typed_codes(tensor: TensorProto, element: Element) -> bytes:
+    """``int32_data`` holds bytes, as packed as ``raw_data``, or 16-bit patterns."""
+    return np.asarray(tensor.int32_data, np.int64).astype("<u2" if element.bits == 16 else np.uint8).tobytes()
 
 
 def _wrong_size(where: str, rule: str, here: str) -> ModelError:

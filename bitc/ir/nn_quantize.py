@@ -74,13 +74,13 @@ class Minifloat(OpDecl):
 
     @staticmethod
     def evaluate(x: np.ndarray, *, mantissa_bits: int, bias: int, max: float, overflow: float) -> np.ndarray:
-        size = np.abs(x).astype(np.float64)
-        exponent = np.maximum(np.frexp(size)[1] - 1, 1 - bias)
         with np.errstate(invalid="ignore"):
+            size = np.abs(x).astype(np.float64)
+            exponent = np.maximum(np.frexp(size)[1] - 1, 1 - bias)
             step = np.ldexp(1.0, exponent - mantissa_bits)
             on_grid = np.rint(size / step) * step
             bounded = np.where(on_grid > max, overflow, on_grid)
-        return np.copysign(bounded, x).astype(x.dtype)
+            return np.asarray(np.copysign(bounded, x), dtype=x.dtype)
 
     @staticmethod
     def monotone(
