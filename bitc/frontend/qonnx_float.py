@@ -1,4 +1,4 @@
-"""QONNX's FloatQuant: numbers rounded to the grid of a small float format, as an exact chain of plain ops.
+"""QONNX's FloatQuant: numbers on the grid of a small float format; one op rounds to the nearest, plain ops in other directions.
 
 Source: docs/qonnx-custom-ops/floatquant_op.md of fastmachinelearning/qonnx and its executor, version 1.0.
 """
@@ -14,7 +14,7 @@ from bitc.frontend.qonnx import divided, multiplied, rounded
 from bitc.ir import DType, Value
 
 MAX_EXPONENT_BITS = 6
-MAX_MANTISSA_BITS = 23
+MAX_MANTISSA_BITS = 20
 _ULPS_BELOW = 64
 
 
@@ -23,7 +23,8 @@ def float_quant(n: Node) -> Value:
     """y = scale * bounded(s * round(v / s)), v = x / scale, s = 2^(max(floor(log2 |v|), 1 - bias) - mantissa bits)
 
     What exceeds the largest number becomes that number; without ``saturation`` it becomes infinite (``has_inf``) or NaN (``has_nan``).
-    An infinite x gives NaN, as in the executor. ``has_subnormal`` changes nothing: small numbers keep the smallest step.
+    Infinite numbers exceed it too (the executor makes NaN of them). ``has_subnormal`` changes nothing: small numbers keep the smallest
+    step.
     """
     x, scale = n.x(0), n.x(1)
     if dtype_of(x) is not DType.F32:
@@ -32,13 +33,18 @@ def float_quant(n: Node) -> Value:
     bias, largest = _number(n, 4, "exponent_bias"), _largest(n, exponent_bits, mantissa_bits)
     if not (1 <= exponent_bits <= MAX_EXPONENT_BITS and 0 <= mantissa_bits <= MAX_MANTISSA_BITS):
         here = f"{exponent_bits:g} and {mantissa_bits:g}"
-        raise n.unsupported("FloatQuant has 1 to 6 exponent bits and at most 23 mantissa bits", here)
-    if any(number != int(number) for number in (exponent_bits, mantissa_bits, bias)) or not largest > 0:
-        raise n.unsupported("widths and bias of FloatQuant are whole numbers, its largest number is positive")
-    v = divided(n, x, scale)
-    step = _step(n, v, int(1 - bias), floor(log2(largest)), int(mantissa_bits))
-    on_grid = n.emit("nn.mul", step, rounded(n, n.emit("nn.div", v, step)))
-    return multiplied(n, _bounded(n, on_grid, largest), scale)
+        raise n.unsupported("FloatQuant has 1 to 6 exponent bits and at most 20 mantissa bits", here)
+    if any(number != int(number) for number in (exponent_bits, mantissa_bits, bias)):
+        raise n.unsupported("widths and bias of FloatQuant are whole numbers", f"bias {bias:g}")
+    if not (1 - bias - mantissa_bits >= -126 and 2 ** (1 - bias) <= largest < 2.0**100):
+        raise n.unsupported("the numbers of FloatQuant lie well inside float32", f"bias {bias:g}, largest {largest:g}")
+    v, overflow = divided(n, x, scale), _overflow(n, largest)
+    if n.text("rounding_mode", "ROUND").upper() in ("ROUND", "HALF_EVEN"):
+        y = n.emit("nn.minifloat", v, mantissa_bits=int(mantissa_bits), bias=int(bias), max=largest, overflow=overflow)
+    else:
+        step = _step(n, v, int(1 - bias), floor(log2(largest)), int(mantissa_bits))
+        y = _bounded(n, n.emit("nn.mul", step, rounded(n, n.emit("nn.div", v, step))), largest, overflow)
+    return multiplied(n, y, scale)
 
 
 def _number(n: Node, index: int, what: str) -> float:
@@ -63,8 +69,7 @@ def _step(n: Node, v: Value, lowest: int, highest: int, mantissa_bits: int) -> V
     for exponent in range(lowest + 1, highest + 2):
         reached = n.emit("nn.greater_equal", size, n.scalar(_binade_start(exponent), v))
         step = n.emit("nn.where", reached, n.scalar(2.0 ** (exponent - mantissa_bits), v), step)
-    infinite = n.emit("nn.equal", size, n.scalar(np.inf, v))
-    return n.emit("nn.where", infinite, n.scalar(np.inf, v), step)
+    return step
 
 
 def _binade_start(exponent: int) -> np.float32:
@@ -81,12 +86,18 @@ def _binade_start(exponent: int) -> np.float32:
     return np.float32(below[np.floor(np.log2(below + np.finfo(np.float32).tiny)) >= exponent].min())
 
 
-def _bounded(n: Node, y: Value, largest: float) -> Value:
-    high, low = n.scalar(largest, y), n.scalar(-largest, y)
+def _overflow(n: Node, largest: float) -> float:
+    """What a number that is too large becomes, for positive ones."""
     if n.integer("saturation", 1):
-        return n.emit("nn.max", n.emit("nn.min", y, high), low)
+        return largest
     if not n.integer("has_inf", 0) and not n.integer("has_nan", 0):
         raise n.broken("FloatQuant without saturation has infinities or NaN to give for numbers that are too large")
-    above, below = (np.inf, -np.inf) if n.integer("has_inf", 0) else (np.nan, np.nan)
-    y = n.emit("nn.where", n.emit("nn.greater", y, high), n.scalar(above, y), y)
-    return n.emit("nn.where", n.emit("nn.less", y, low), n.scalar(below, y), y)
+    return float(np.inf if n.integer("has_inf", 0) else np.nan)
+
+
+def _bounded(n: Node, y: Value, largest: float, overflow: float) -> Value:
+    high, low = n.scalar(largest, y), n.scalar(-largest, y)
+    if overflow == largest:
+        return n.emit("nn.max", n.emit("nn.min", y, high), low)
+    y = n.emit("nn.where", n.emit("nn.greater", y, high), n.scalar(overflow, y), y)
+    return n.emit("nn.where", n.emit("nn.less", y, low), n.scalar(-overflow, y), y)
