@@ -7,14 +7,15 @@ node's outputs or raises :meth:`Node.unsupported` (bitc does not take this form)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
 import onnx
 
 from bitc.errors import Diagnostic
+from bitc.frontend.elements import Element
 from bitc.frontend.tensors import TensorReader
 from bitc.ir import Builder, DType, TensorType, Value
 
@@ -48,6 +49,14 @@ class NodeProblem(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """What can be read where a node stands: ``value`` of a tensor's name (None if there is none), ``opset`` of a canonical domain."""
+
+    value: Callable[[str], Value | None]
+    opset: Callable[[str], int]
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One ONNX node with its operands already imported (None where an optional input is left out)."""
 
@@ -57,6 +66,12 @@ class Node:
     inputs: tuple[Value | None, ...]
     builder: Builder
     reader: TensorReader
+    elements: Mapping[Value, Element] = field(default_factory=dict)
+    """What values are in the file whose ONNX type the IR does not have."""
+    scope: Scope | None = None
+    """Where the node stands, for those with subgraphs."""
+    within: str = ""
+    """For a node of a function's body or of a branch, the node of the graph that it stands in."""
 
     # ---------------------------------------------------------------------------------------------------- identity
 
@@ -67,8 +82,8 @@ class Node:
 
     @property
     def loc(self) -> str:
-        """``node 17 'name' (OpType)``: how messages and IR ops name this node."""
-        return location(self.index, self.proto)
+        """``node 17 'name' (OpType)``: how messages and IR ops name this node, or the one it stands in."""
+        return self.within or location(self.index, self.proto)
 
     @property
     def where(self) -> str:
@@ -76,7 +91,8 @@ class Node:
         shown = [
             f"{name}: {value.type if value else '-'}" for name, value in zip(self.proto.input, self.inputs, strict=True)
         ]
-        return f"{self.loc}: opset {self.opset}; " + ", ".join(shown)
+        inside = f"its {self.op_type}, " if self.within else ""
+        return f"{self.loc}: {inside}opset {self.opset}; " + ", ".join(shown)
 
     # ---------------------------------------------------------------------------------------------------- operands
 
