@@ -21,6 +21,7 @@ class Canonicalise(Pass):
         reshape(reshape(x))                    -->  reshape(x)
         reshape or transpose to itself         -->  x
         cast to the same dtype, pad by nothing -->  x
+        f(x, c), c a tensor that repeats       -->  f(x, c'), c' one of what is repeated     f elementwise
 
     ``x + 0`` and ``x - -0`` are not in the list: they turn -0.0 into +0.0.
     """
@@ -32,7 +33,7 @@ class Canonicalise(Pass):
 
         def rule(op: Op, b: Builder) -> Value | None:
             nonlocal fired
-            found = _rule(op, b)
+            found = _rule(op, b) or _compact(op, b)
             fired = fired or found is not None
             return found
 
@@ -58,6 +59,37 @@ def _rule(op: Op, b: Builder) -> Value | None:
         case "nn.expand":
             return op.operands[0] if op.results[0].shape == op.operands[0].shape else None
     return None
+
+
+def _compact(op: Op, b: Builder) -> Value | None:
+    """``op`` on constants that hold once what they would repeat along an axis; vectors stay, for later passes know them."""
+    constants = {operand: operand.constant for operand in op.operands if operand.constant is not None}
+    small = {value: _without_repetition(array) for value, array in constants.items()}
+    if not op.decl.elementwise or all(small[value] is array for value, array in constants.items()):
+        return None
+    shapes = [small[o].shape if o in small else o.shape for o in op.operands]
+    if np.broadcast_shapes(*shapes) != op.results[0].shape:
+        return None
+    operands = [o if small.get(o) is constants.get(o) else b.constant(small[o], name=o.name) for o in op.operands]
+    return b.add(op.name, *operands, loc=op.loc, **op.attrs)
+
+
+def _without_repetition(array: np.ndarray) -> np.ndarray:
+    """``array`` with size one along the axes it repeats along, a scalar if along all; itself if it has less than two axes.
+
+    >>> _without_repetition(np.array([[1, 1], [2, 2]])).tolist(), _without_repetition(np.ones((2, 3))).tolist()
+    ([[1], [2]], 1.0)
+    """
+    if sum(n > 1 for n in array.shape) < 2:
+        return array
+    small = array
+    for axis in range(array.ndim):
+        first = small.take([0], axis)
+        if np.broadcast_to(first, small.shape).tobytes() == small.tobytes():
+            small = first
+    if small.shape == array.shape:
+        return array
+    return small.reshape(()) if small.size == 1 else small
 
 
 _NEUTRAL = {"nn.mul": 1, "nn.div": 1, "nn.pow": 1, "nn.sub": 0}

@@ -231,3 +231,31 @@ def test_a_second_run_changes_nothing() -> None:
           %z = nn.transpose %x {perm = [1, 0, 2]} : f32[3,2,4]
         }"""
     leaves(text, Canonicalise())
+
+
+def test_constants_hold_once_what_they_repeat() -> None:
+    """Exporters write thresholds as large as the tensor; a row that gives the result its size stays, and so do zeros of two signs."""
+    transforms(
+        """
+        graph @g(%x: f32[2,2], %z: f32[1,2]) -> (%y, %v) {
+          %a = nn.constant {value = dense<f32[2,2]: 1.0, 2.0, 1.0, 2.0>} : f32[2,2]
+          %b = nn.constant {value = dense<f32[2,2]: 3.0, 3.0, 3.0, 3.0>} : f32[2,2]
+          %c = nn.constant {value = dense<f32[2,2]: 0.0, 0.0, -0.0, -0.0>} : f32[2,2]
+          %d = nn.mul %x, %a : f32[2,2]
+          %e = nn.add %d, %b : f32[2,2]
+          %y = nn.div %e, %c : f32[2,2]
+          %v = nn.mul %z, %b : f32[2,2]
+        }""",
+        Canonicalise(),
+        """
+        graph @g(%x: f32[2,2], %z: f32[1,2]) -> (%y, %v) {
+          %b = nn.constant {value = dense<f32[2,2]: 3.0, 3.0, 3.0, 3.0>} : f32[2,2]
+          %a = nn.constant {value = dense<f32[1,2]: 1.0, 2.0>} : f32[1,2]
+          %d = nn.mul %x, %a : f32[2,2]
+          %s = nn.constant {value = dense<f32[]: 3.0>} : f32[]
+          %e = nn.add %d, %s : f32[2,2]
+          %c = nn.constant {value = dense<f32[2,1]: 0.0, -0.0>} : f32[2,1]
+          %y = nn.div %e, %c : f32[2,2]
+          %v = nn.mul %z, %b : f32[2,2]
+        }""",
+    )
