@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from onnx import ModelProto, helper, numpy_helper
 from passes.harness import plain_text
 
