@@ -194,6 +194,7 @@ def _copy(
     to: tuple[int, ...],
     dtype: DType,
 ) -> Call:
+    shape, held, to = _merged_axes(shape, held, to)
     if len(shape) > MOST_COPY_AXES:
         raise UnsupportedError(
             Diagnostic(
@@ -206,6 +207,26 @@ def _copy(
     lists = ["{" + ", ".join(map(str, numbers or (1,))) + "}" for numbers in (shape, held, to)]  # C has no empty lists
     geometry = out.geometry("bitc_copy", dict(zip(("rank", "shape", "from", "to"), (len(shape), *lists), strict=True)))
     return Call(f"bitc_copy_{dtype.bytes}", (f"&{geometry}", source, target))
+
+
+def _merged_axes(
+    shape: tuple[int, ...], held: tuple[int, ...], to: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """The same copy over fewer axes where there are many: those of size 1 go, neighbours that one loop can walk become one.
+
+    >>> _merged_axes((1, 2, 3, 1, 2, 2, 1, 2, 2), (0, 96, 32, 0, 8, 4, 0, 2, 1), (0, 48, 16, 0, 8, 4, 0, 2, 1))
+    ((2, 3, 16), (96, 32, 1), (48, 16, 1))
+    """
+    if len(shape) <= MOST_COPY_AXES:
+        return shape, held, to
+    merged: list[tuple[int, int, int]] = []
+    for n, a, b in zip(shape, held, to, strict=True):
+        if merged and merged[-1][1:] == (a * n, b * n):
+            merged[-1] = (merged[-1][0] * n, a, b)
+        elif n != 1:
+            merged.append((n, a, b))
+    columns = tuple(zip(*merged, strict=True)) or ((), (), ())
+    return columns[0], columns[1], columns[2]
 
 
 def _strided(op: Op, frame: Frame, out: Assembly) -> list[Call]:

@@ -1,21 +1,73 @@
-"""Handlers of pools and of ops that rearrange or resize images [N, C, spatial...]."""
+"""Handlers of pools and of ops that rearrange images [N, C, spatial...]."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from math import prod
 
 import numpy as np
 
 from bitc.frontend.linear import lifted, windows
-from bitc.frontend.node import Node, handles
+from bitc.frontend.node import Node, dtype_of, handles
 from bitc.ir import Value
-from bitc.ir.numeric import window_count
+from bitc.ir.numeric import dense_strides, lowest_value, window_count
 
 
 @handles("MaxPool")
-def max_pool(n: Node) -> Value:
-    """y = maximum over windows; the second output (indices) is not computed"""
-    return _pool(n, "nn.max_pool", {})
+def max_pool(n: Node) -> Value | tuple[Value, ...]:
+    """y = maximum over windows; the second output is the position of the first maximum in the flattened input"""
+    y = _pool(n, "nn.max_pool", {})
+    return (y, _places(n, y)) if len(n.proto.output) > 1 and n.proto.output[1] else y
+
+
+def _places(n: Node, y: Value) -> Value:
+    """Where each window's maximum lies: the argmax over its taps, looked up in a table of positions [outputs, taps]."""
+    x, kernel = n.x(), n.integers("kernel_shape") or []
+    strides, dilations, pads = windows(n, x.shape[2:], kernel)
+    rank, batch, spatial = len(kernel), prod(x.shape[:2]), x.shape[2:]
+    n.check_size(8 * prod(y.shape[2:]) * prod(kernel))
+    taps, inside = [], []
+    for axis, (size, count) in enumerate(zip(spatial, y.shape[2:], strict=True)):
+        at = np.arange(count)[:, np.newaxis] * strides[axis] - pads[axis] + np.arange(kernel[axis]) * dilations[axis]
+        place = [1] * (2 * rank)
+        place[axis], place[rank + axis] = at.shape
+        inside.append(((at >= 0) & (at < size)).reshape(place))
+        taps.append(at.clip(0, size - 1).reshape(place))
+    steps = dense_strides(spatial)
+    memory = steps if not n.integer("storage_order", 0) else dense_strides(spatial[::-1])[::-1]
+    shape = (prod(y.shape[2:]), prod(kernel))
+    sources, table = (
+        np.broadcast_to(sum(tap * step for tap, step in zip(taps, order, strict=True)), (*y.shape[2:], *kernel))
+        for order in (steps, memory)
+    )
+    flat = n.emit("nn.reshape", x, shape=(batch, prod(spatial)))
+    seen = n.emit("nn.gather", flat, indices=sources.reshape(shape), axis=1)
+    real = np.broadcast_to(reduce(np.logical_and, inside), (*y.shape[2:], *kernel)).reshape(1, *shape)
+    lowest = n.scalar(lowest_value(dtype_of(x).numpy), x)
+    tap = n.emit("nn.argmax", n.emit("nn.where", n.constant(real), seen, lowest), axis=2, keepdims=True)
+    positions = np.broadcast_to(table.reshape(1, *shape), (batch, *shape)).astype(np.int64)
+    within = n.emit("nn.take_along", n.constant(positions), tap, axis=2)
+    before = n.constant((np.arange(batch, dtype=np.int64) * prod(spatial)).reshape(batch, 1, 1))
+    return n.emit("nn.reshape", n.emit("nn.add", within, before), shape=y.shape)
+
+
+@handles("MaxUnpool")
+def max_unpool(n: Node) -> Value:
+    """y = 0, but x at the positions in the flattened result that MaxPool gave"""
+    x, indices, kernel = n.x(0), n.x(1), n.integers("kernel_shape")
+    if kernel is None or indices.shape != x.shape:
+        raise n.broken("MaxUnpool needs kernel_shape and one index for each element", f"{x.type}, {indices.type}")
+    strides, _, pads = windows(n, x.shape[2:], kernel)
+    rank = len(kernel)
+    spatial = [
+        (size - 1) * strides[i] + kernel[i] - pads[i] - pads[rank + i] for i, size in enumerate(x.shape[2:])
+    ]
+    shape = tuple(n.int_list(2, "the output shape")) if n.maybe(2) is not None else (*x.shape[:2], *spatial)
+    n.check_size(4 * prod(shape))
+    zeros = n.constant(np.zeros(prod(shape), dtype_of(x).numpy))
+    flat = [n.emit("nn.reshape", value, shape=(prod(x.shape),)) for value in (indices, x)]
+    return n.emit("nn.reshape", n.emit("nn.scatter_along", zeros, *flat, axis=0), shape=shape)
 
 
 @handles("AveragePool")
@@ -80,6 +132,50 @@ def global_pool(n: Node) -> Value:
     return n.emit(op_name, x, axes=tuple(range(2, len(x.shape))), keepdims=True)
 
 
+@handles("LpPool")
+def lp_pool(n: Node) -> Value:
+    """y = (sum of |x|^p over windows)^(1/p): the sum is a convolution with ones"""
+    x, kernel = n.x(), n.integers("kernel_shape")
+    if kernel is None or len(x.shape) < 3:
+        raise n.broken("LpPool takes an image [N, C, spatial...] and needs kernel_shape")
+    p, channels, rank = n.integer("p", 2), x.shape[1], len(kernel)
+    strides, dilations, pads = windows(n, x.shape[2:], kernel)
+    if n.integer("ceil_mode", 0):
+        for i, size in enumerate(x.shape[2:]):
+            count = window_count(size, kernel[i], strides[i], dilations[i], pads[i], pads[rank + i], True)
+            pads[rank + i] = max(pads[rank + i], (count - 1) * strides[i] + dilations[i] * (kernel[i] - 1) + 1 - size - pads[i])
+    ones = n.constant(np.ones((channels, 1, *kernel), dtype_of(x).numpy))
+    total = n.emit(
+        "nn.conv", _power(n, x, p), ones, strides=strides, pads=pads, dilations=dilations, group=channels
+    )
+    return _root(n, total, p)
+
+
+@handles("GlobalLpPool")
+def global_lp_pool(n: Node) -> Value:
+    """y = (sum of |x|^p over all spatial axes)^(1/p)"""
+    x, p = n.x(), n.integer("p", 2)
+    if len(x.shape) < 3:
+        raise n.broken("GlobalLpPool takes an image [N, C, spatial...]")
+    axes = tuple(range(2, len(x.shape)))
+    return _root(n, n.emit("nn.reduce_sum", _power(n, x, p), axes=axes, keepdims=True), p)
+
+
+def _power(n: Node, x: Value, p: int) -> Value:
+    """|x|^p."""
+    if p == 2:
+        return n.emit("nn.mul", x, x)
+    size = n.emit("nn.abs", x)
+    return size if p == 1 else n.emit("nn.pow", size, n.scalar(p, x))
+
+
+def _root(n: Node, x: Value, p: int) -> Value:
+    """The p-th root."""
+    if p == 2:
+        return n.emit("nn.sqrt", x)
+    return x if p == 1 else n.emit("nn.pow", x, n.scalar(1 / p, x))
+
+
 @handles("DepthToSpace")
 def depth_to_space(n: Node) -> Value:
     """Blocks of channels become blocks of pixels; DCR: the block is the outer part of the channel, CRD: the inner one"""
@@ -113,78 +209,3 @@ def _image4(n: Node, x: Value) -> tuple[int, int, int, int]:
         raise n.broken(f"{n.op_type} takes an image [N, C, H, W]")
     batch, channels, height, width = x.shape
     return batch, channels, height, width
-
-
-@handles("Upsample", since=7, until=9)
-def upsample(n: Node) -> Value:
-    """Nearest-neighbour enlargement by ``scales``, source index floor(i / scale)"""
-    scales = n.numbers("scales") if n.opset < 9 else [float(v) for v in n.array(1, "scales").reshape(-1)]
-    if scales is None or n.text("mode", "nearest") != "nearest":
-        raise n.unsupported("Upsample has constant scales and mode nearest")
-    sizes = [int(np.floor(size * scale)) for size, scale in zip(n.x().shape, scales, strict=True)]
-    return _nearest(n, sizes, scales, "asymmetric", "floor")
-
-
-@handles("Resize", since=10)
-def resize(n: Node) -> Value:
-    """Nearest-neighbour resizing by constant scales or sizes: a gather along each axis that changes"""
-    x = n.x()
-    if n.text("mode", "nearest") != "nearest":
-        raise n.unsupported("Resize has mode nearest", n.text("mode", ""))
-    if n.has("axes") or n.text("keep_aspect_ratio_policy", "stretch") != "stretch":
-        raise n.unsupported("Resize lists all axes and stretches them")
-    at = 1 if n.opset == 10 else 2
-    scales = n.maybe_array(at, "scales")
-    if scales is not None and scales.size:
-        factors = [float(v) for v in scales.reshape(-1)]
-        sizes = [int(np.floor(size * factor)) for size, factor in zip(x.shape, factors, strict=True)]
-    else:
-        sizes = n.int_list(3, "sizes")
-        factors = [target / size for target, size in zip(sizes, x.shape, strict=True)]
-    if n.opset == 10:
-        return _nearest(n, sizes, factors, "asymmetric", "floor")
-    rounding = n.text("nearest_mode", "round_prefer_floor")
-    return _nearest(n, sizes, factors, n.text("coordinate_transformation_mode", "half_pixel"), rounding)
-
-
-def _nearest(n: Node, sizes: Sequence[int], scales: Sequence[float], transform: str, rounding: str) -> Value:
-    y = n.x()
-    for axis, (size, scale) in enumerate(zip(sizes, scales, strict=True)):
-        if size != y.shape[axis] or scale != 1:
-            n.check_size(8 * size)
-            positions = _source_positions(n, np.arange(size), y.shape[axis], size, np.float32(scale), transform)
-            indices = _round_positions(n, positions, rounding).clip(0, y.shape[axis] - 1).astype(np.int64)
-            y = n.emit("nn.gather", y, indices=indices, axis=axis)
-    return y
-
-
-def _source_positions(n: Node, at: np.ndarray, old: int, new: int, scale: np.float32, transform: str) -> np.ndarray:
-    at = at.astype(np.float32)
-    match transform:
-        case "asymmetric":
-            return at / scale
-        case "half_pixel":
-            return (at + np.float32(0.5)) / scale - np.float32(0.5)
-        case "pytorch_half_pixel":
-            return (at + np.float32(0.5)) / scale - np.float32(0.5) if new > 1 else np.zeros_like(at)
-        case "align_corners":
-            return at * np.float32(old - 1) / np.float32(new - 1) if new > 1 else np.zeros_like(at)
-        case other:
-            raise n.unsupported(
-                "coordinate_transformation_mode is asymmetric, half_pixel, pytorch_half_pixel or align_corners", other
-            )
-
-
-def _round_positions(n: Node, positions: np.ndarray, rounding: str) -> np.ndarray:
-    match rounding:
-        case "floor":
-            rounded = np.floor(positions)
-        case "ceil":
-            rounded = np.ceil(positions)
-        case "round_prefer_floor":
-            rounded = np.ceil(positions - np.float32(0.5))
-        case "round_prefer_ceil":
-            rounded = np.floor(positions + np.float32(0.5))
-        case other:
-            raise n.broken("nearest_mode is floor, ceil, round_prefer_floor or round_prefer_ceil", other)
-    return np.asarray(rounded)

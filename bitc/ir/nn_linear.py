@@ -168,8 +168,7 @@ class MaxPool(OpDecl):
         dilations: Sequence[int],
         ceil: bool,
     ) -> np.ndarray:
-        lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-        view = pool_windows(x, lowest, kernel, strides, pads, dilations, ceil)
+        view = pool_windows(x, numeric.lowest_value(x.dtype), kernel, strides, pads, dilations, ceil)
         return np.asarray(view.max(axis=tuple(range(-len(kernel), 0))))
 
 

@@ -37,6 +37,11 @@ def pad_spatial(x: np.ndarray, pads: Pads, value: float) -> np.ndarray:
     return np.pad(x, widths, constant_values=value)
 
 
+def lowest_value(dtype: np.dtype) -> float:
+    """What never wins a maximum: minus infinity, or the least integer."""
+    return -np.inf if dtype.kind == "f" else int(np.iinfo(dtype).min)
+
+
 def windows(x: np.ndarray, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> np.ndarray:
     """A view [N, C, *out, *kernel] of all windows of ``x`` [N, C, *spatial] (no padding)."""
     rank = len(kernel)

@@ -20,6 +20,7 @@ from bitc.passes.recognise import RecogniseCodes
 from bitc.passes.straight_through import StraightThrough
 from bitc.passes.thresholds import Thresholds
 from bitc.passes.views import SinkViews
+from bitc.passes.volumes import FlattenVolumes
 
 __all__ = ["KNOWN_PASSES", "Pass", "to_codes", "to_kernels"]
 
@@ -28,6 +29,7 @@ def to_codes(sign_zero: str = "exact", storage: str = "u8") -> tuple[Pass, ...]:
     """The passes from the imported ``nn`` graph to a ``q`` graph in which every product that can be is one of codes."""
     return (
         Canonicalise(),
+        FlattenVolumes(),
         SignOfZero(sign_zero),
         CommonSubexpressions(),
         StraightThrough(),
@@ -62,6 +64,7 @@ KNOWN_PASSES: dict[str, type[Pass]] = {
     kind.name: kind
     for kind in (
         Canonicalise,
+        FlattenVolumes,
         SignOfZero,
         CommonSubexpressions,
         StraightThrough,

@@ -98,7 +98,7 @@ def _tall_weights(w: Value, op: Op, b: Builder) -> Value:
     encode = w.producer if isinstance(w.type, CodeType) else None
     array = encode.operands[0].constant if encode is not None else w.constant
     if array is None:
-        return w  # refused by lowering, with the op's own name
+        return b.add("nn.reshape", w, shape=(*w.shape[:2], 1, w.shape[2]), loc=op.loc)
     tall = b.constant(array[:, :, np.newaxis], loc=op.loc)
     return tall if encode is None else b.add("q.encode", tall, loc=encode.loc, **encode.attrs)
 
