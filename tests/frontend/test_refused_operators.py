@@ -57,7 +57,7 @@ FAMILIES: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [("ai.onnx.ml", "DictVectorizer"), ("ai.onnx.ml", "ZipMap"), ("ai.onnx.ml", "TreeEnsembleClassifier")],
     ),
     "training": ("for inference", [("ai.onnx.preview.training", "Adam"), ("ai.onnx.preview.training", "Gradient")]),
-    "control flow": ("unroll", [("", "If"), ("", "Loop"), ("", "Scan")]),
+    "control flow": ("unroll", [("", "Loop"), ("", "Scan")]),
     "layouts for one CPU": (
         "optimisation level",
         [("com.microsoft.nchwc", "Conv"), ("com.microsoft.nchwc", "ReorderInput")],
