@@ -151,7 +151,7 @@ def brevitas_qcdq_dynamo(n: Writer) -> str:
     w = n("DequantizeLinear", n("Clip", w, np.int8(-1), np.int8(1)), CONV_SCALES, np.zeros(6, np.int8), axis=0)
     x = qcdq(n, batch_norm(n, n("Conv", x, w, pads=[1, 1, 1, 1])), 0.5, 1)
     x = n("Reshape", n("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2]), np.array([1, 96]), allowzero=1)
-    w = qcdq(n, DENSE_CODES * F(0.25), 0.25, 7)  # type: ignore[arg-type]
+    w = qcdq(n, DENSE_CODES * F(0.25), 0.25, 7)
     return n("Gemm", x, w, transB=1)
 
 
@@ -258,7 +258,7 @@ def qdq(n: Writer) -> str:
     """onnxruntime's QDQ form: the pool is wrapped in quantizers, the Relu is the range of uint8."""
 
     def again(x: str, scale: np.floating) -> str:
-        return n("DequantizeLinear", n("QuantizeLinear", x, scale, U0), scale, U0)  # type: ignore[arg-type]
+        return n("DequantizeLinear", n("QuantizeLinear", x, scale, U0), scale, U0)
 
     w, bias = n("DequantizeLinear", CONV_BYTES, W_SCALE, I0), n("DequantizeLinear", BIAS, X_SCALE * W_SCALE)
     x = n("Conv", again("x", X_SCALE), w, bias, pads=[1, 1, 1, 1])
