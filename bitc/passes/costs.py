@@ -88,13 +88,14 @@ def sums_ns(work: Work, costs: Costs, channels: int | None = None) -> float:
     return work.pixels * (work.out_c if channels is None else channels) * costs.sum_ns
 
 
-def integers_ns(work: Work, costs: Costs, bytes_: int) -> float:
-    """The product of integers with activations of 1 or 2 bytes, and the making of these from numbers."""
+def integers_ns(work: Work, costs: Costs, bytes_: int, levels: int) -> float:
+    """The product of integers with activations of 1 or 2 bytes, and the making of these from numbers (of two levels: a comparison)."""
     depthwise = work.group > 1 and work.in_c == 1
     rate = costs.depthwise if depthwise else costs.u8 if bytes_ == 1 else costs.i16
     in_group = work.out_c // work.group
     computed = in_group if depthwise else _whole(in_group, costs.integer_block)
-    return 2 * work.macs * computed / in_group / rate + work.inputs * costs.byte_ns
+    made_ns = costs.byte_ns if levels > 2 else costs.pack_ns
+    return 2 * work.macs * computed / in_group / rate + work.inputs * made_ns
 
 
 def _whole(channels: int, block: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -42,19 +42,30 @@ class StoreIntegers(Pass):
     def run(self, graph: Graph) -> Graph:
         if self.storage not in ("u8", "i16"):
             raise OptionError(Diagnostic("O024", f"the storage of codes is {self.storage!r}", hint="one of: u8, i16"))
-        sets = ValueSets()
-        stored: dict[tuple[Value, DType], Value] = {}
+        made = IntegerProducts(self.storage)
 
         def rule(op: Op, b: Builder) -> Value | None:
             if op.name not in ("q.conv", "q.matmul") or runs_as_bits(op):
                 return None
-            dtype = storage_of(op, self.storage)
-            key = (op.operands[0], dtype)
-            if key not in stored:
-                stored[key] = stored_levels(op.operands[0], dtype, b, sets)
-            return _product(op, stored[key], b)
+            return made.product(op, b)
 
         return _join_bias(rewrite(graph, rule))
+
+
+@dataclass(frozen=True, slots=True)
+class IntegerProducts:
+    """Products of codes as products of integer tensors; those that share activations share what is stored."""
+
+    storage: str
+    sets: ValueSets = field(default_factory=ValueSets)
+    stored: dict[tuple[Value, DType], Value] = field(default_factory=dict)
+
+    def product(self, op: Op, b: Builder) -> Value:
+        """``op``, a ``q.conv`` or ``q.matmul`` of encoded numbers, in integers."""
+        key = (op.operands[0], storage_of(op, self.storage))
+        if key not in self.stored:
+            self.stored[key] = stored_levels(*key, b, self.sets)
+        return _product(op, self.stored[key], b)
 
 
 def storage_of(op: Op, preferred: str) -> DType:

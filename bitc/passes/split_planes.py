@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from math import prod
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from bitc.ir.integer_packing import INTEGER_FORMS
 from bitc.passes.base import Pass
 from bitc.passes.costs import COSTS, Costs, Work, integers_ns, plane_ns, sums_ns
 from bitc.passes.facts import INT32
-from bitc.passes.integers import runs_as_bits, storage_of
+from bitc.passes.integers import IntegerProducts, runs_as_bits, storage_of
 from bitc.passes.padding import code_constant
 from bitc.passes.recognise import MAX_PLANES
 from bitc.passes.stored_levels import stored_levels
@@ -41,9 +41,11 @@ class SplitPlanes(Pass):
     multiplied once, signs that are constant in each channel join the middle. A padding tap reads, in each plane, the level whose
     sum is the padding level.
 
-    ``costs`` names the target's figures (:mod:`bitc.passes.costs`), ``form`` decides instead of them: planes or integers, wherever
-    both are possible. The graph's attribute ``form_costs`` holds (ONNX node, text) for each product of more than one bit by one: what
-    each form would cost, the chosen one first.
+    Where words of bits would be mostly empty (depthwise convolutions, images of few channels), products of one bit by one become
+    products of integers here; other products are left to ``store-integers``. ``costs`` names the target's figures
+    (:mod:`bitc.passes.costs`), ``form`` decides instead of them: planes or integers, wherever both are possible. The graph's
+    attribute ``form_costs`` holds (ONNX node, text) for each product that does not run as one bit by one: what each form would cost,
+    the chosen one first.
     """
 
     name: ClassVar[str] = "split-planes"
@@ -56,15 +58,18 @@ class SplitPlanes(Pass):
             hint = f"costs: {', '.join(COSTS)}; form: {', '.join(FORMS)}"
             raise OptionError(Diagnostic("O025", "split-planes cannot be run like this", here=here, hint=hint))
         activations, weighed = _Activations(), list[tuple[str, str]]()
+        integers = IntegerProducts(INTEGER_FORMS[self.costs].storage)
 
         def rule(op: Op, b: Builder) -> Value | None:
             if op.name not in ("q.conv", "q.matmul"):
                 return None
             forms = sorted(forms_of(op, self.costs), key=self._rank)
-            if len(forms) > 1 or forms[0].bits is None:
+            best = forms[0]
+            if best.bits != (1, 1):
                 weighed.append((op.loc, ", ".join(str(form) for form in forms)))
-            best = forms[0].split
-            return None if best is None else _sum_of_products(op, best, activations, b)
+            if best.split is not None:
+                return _sum_of_products(op, best.split, activations, b)
+            return integers.product(op, b) if best.bits is None and runs_as_bits(op) else None
 
         after = rewrite(graph, rule)
         after.attrs["form_costs"] = tuple(weighed)
@@ -108,13 +113,14 @@ def forms_of(op: Op, target: str) -> list[Form]:
     x = op.operands[0].type
     assert isinstance(x, CodeType)
     costs, work = COSTS[target], work_of(op)
-    whole = x.levels.planes * work.inputs * costs.pack_ns
-    if runs_as_bits(op):
-        forms = [Form(x.levels.planes * plane_ns(work, costs) + whole, (x.levels.planes, 1), None)]
-    else:
-        storage = storage_of(op, INTEGER_FORMS[target].storage)
-        forms = [Form(integers_ns(work, costs, storage.bytes), None, None, f"{storage} integers")]
-    return forms + [_cost(split, op, work, costs) for split in _splits(op)]
+    storage = storage_of(op, INTEGER_FORMS[target].storage)
+    integers = Form(integers_ns(work, costs, storage.bytes, x.levels.count), None, None, f"{storage} integers")
+    if not runs_as_bits(op):
+        return [integers, *(_cost(split, op, work, costs) for split in _splits(op))]
+    planes = x.levels.planes
+    ns = planes * (plane_ns(work, costs) + work.inputs * costs.pack_ns)
+    packed = replace(integers, ns=integers.ns + work.pixels * work.out_c * costs.pack_ns)  # bits would come out as bits
+    return [Form(ns, (planes, 1), None), packed, *(_cost(split, op, work, costs) for split in _splits(op))]
 
 
 def work_of(op: Op) -> Work:

@@ -220,6 +220,22 @@ def test_costs_choose(target: str) -> None:
     assert op_names(SplitPlanes(target, "integers").run(few)) == op_names(few)
 
 
+@pytest.mark.parametrize("target", COSTS)
+def test_bits_that_would_fill_words_badly_become_integers(target: str) -> None:
+    depthwise = network(BIPOLAR, drawn(BIPOLAR, (128, 1, 3, 3)), BIPOLAR, group=128, size=(14, 14), pads=(1, 1, 1, 1))
+    few = network(BIPOLAR, drawn(BIPOLAR, (64, 3, 3, 3)), BIPOLAR, size=(14, 14))
+    full = network(BIPOLAR, drawn(BIPOLAR, (64, 128, 3, 3)), BIPOLAR, size=(14, 14))
+    for graph, x, found in (
+        (depthwise, BIPOLAR, ["q.int_conv"]),
+        (few, BIPOLAR, ["q.int_conv"]),
+        (full, BIPOLAR, ["q.conv"]),
+    ):
+        after = SplitPlanes(target).run(graph)
+        assert [name for name in op_names(after) if name.endswith("conv")] == found
+        assert bool(after.attrs["form_costs"]) == (found == ["q.int_conv"])
+        same_meaning(graph, after, levels_in(x), runs=1)
+
+
 @pytest.mark.parametrize("step", [SplitPlanes("risc"), SplitPlanes(form="both")])
 def test_options_are_checked(step: SplitPlanes) -> None:
     with pytest.raises(OptionError, match="O025"):
