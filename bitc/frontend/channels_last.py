@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from bitc.frontend.node import Node
+from bitc.frontend.images import max_pool
+from bitc.frontend.node import CHANNELS_LAST, MICROSOFT, QONNX, Node, handles
 from bitc.ir import Value
 
 
@@ -25,3 +27,16 @@ def on_channels_first(n: Node, function: Callable[[Value], Value], x: Value | No
         raise n.broken(f"{n.op_type} takes an image [N, spatial..., C]", str(x.type))
     y = function(n.emit("nn.transpose", x, perm=to_channels_first(rank)))
     return n.emit("nn.transpose", y, perm=(0, *range(2, rank), 1))
+
+
+@handles("MaxPoolNHWC", domains=(QONNX,))
+@handles("MaxPool", domains=(CHANNELS_LAST,))
+@handles("NhwcMaxPool", domains=(MICROSOFT,))
+def max_pool_channels_last(n: Node) -> Value:
+    """y = maximum over windows of an image [N, spatial..., C]"""
+
+    def pool(x: Value) -> Value:
+        y = max_pool(replace(n, inputs=(x,)))
+        return y if isinstance(y, Value) else y[0]
+
+    return on_channels_first(n, pool)

@@ -11,7 +11,6 @@ from math import sqrt
 
 from bitc.frontend import activations
 from bitc.frontend.channels_last import on_channels_first
-from bitc.frontend.images import max_pool
 from bitc.frontend.linear import conv, gemm
 from bitc.frontend.node import MICROSOFT, STANDARD, Node, handles
 from bitc.frontend.standard_op import RECENT_OPSET, standard_op
@@ -106,12 +105,6 @@ def fused_matmul(n: Node) -> Value:
     y = n.emit("nn.matmul", *operands)
     alpha = n.number("alpha", 1.0)
     return y if alpha == 1 else n.emit("nn.mul", y, n.scalar(alpha, y))
-
-
-@handles("NhwcMaxPool", domains=(MICROSOFT,))
-def max_pool_channels_last(n: Node) -> Value:
-    """y = maximum over windows of an image [N, spatial..., C] of 8-bit integers"""
-    return on_channels_first(n, lambda x: max_pool(replace(n, inputs=(x,))))
 
 
 # --------------------------------------------------------------------------------------------------- activations

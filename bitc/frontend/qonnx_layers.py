@@ -10,12 +10,14 @@ from dataclasses import replace
 from itertools import product
 
 from bitc.frontend.channels_last import on_channels_first, to_channels_first
-from bitc.frontend.images import max_pool
 from bitc.frontend.linear import conv
 from bitc.frontend.node import CHANNELS_LAST, QONNX, Node, handles
 from bitc.frontend.normalize import batch_normalization
+from bitc.frontend.qonnx import MAX_BITS
 from bitc.ir import Value
 from bitc.ir.numeric import window_count
+
+MAX_TAPS = 1024
 
 
 @handles("DebugMarker", domains=(QONNX,))
@@ -30,10 +32,12 @@ def quant_avg_pool(n: Node) -> Value:
 
     The sum is the mean times k*k, rounded: qonnx's own way, which is exact for the integers this op is for.
     """
-    kernel, stride = n.integer("kernel", 0), n.integer("stride", 0)
-    shift = max(0, (kernel * kernel * (2 ** n.integer("ibits", 0) - 1)).bit_length() - n.integer("obits", 0))
-    if kernel < 1 or stride < 1 or n.integer("ibits", 0) < 1 or n.integer("obits", 0) < 1:
+    kernel, stride, ibits, obits = (n.integer(name, 0) for name in ("kernel", "stride", "ibits", "obits"))
+    if min(kernel, stride, ibits, obits) < 1:
         raise n.broken("kernel, stride, ibits and obits of QuantAvgPool2d are positive")
+    if max(ibits, obits) > MAX_BITS:
+        raise n.unsupported("QuantAvgPool2d has integers of at most 32 bits", f"ibits {ibits}, obits {obits}")
+    shift = max(0, (kernel * kernel * (2**ibits - 1)).bit_length() - obits)
 
     def pool(x: Value) -> Value:
         window = {"kernel": (kernel, kernel), "strides": (stride, stride), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
@@ -71,6 +75,8 @@ def im2col(n: Node) -> Value:
         raise n.broken("kernel_size, stride and dilations of Im2Col are pairs, pad_amount has four numbers")
     if min(*kernel, *strides, *dilations) < 1 or min(pads) < 0:
         raise n.broken("kernel_size, stride and dilations of Im2Col are positive, pad_amount is not negative")
+    if kernel[0] * kernel[1] > MAX_TAPS:
+        raise n.unsupported("the window of Im2Col has at most 1024 taps", f"kernel_size {kernel}")
     batch, height, width, channels = x.shape
     rows = window_count(height, kernel[0], strides[0], dilations[0], pads[0], pads[2])
     columns = window_count(width, kernel[1], strides[1], dilations[1], pads[1], pads[3])
@@ -93,13 +99,6 @@ def im2col(n: Node) -> Value:
         )
     ]
     return n.emit("nn.concat", *taps, axis=3) if len(taps) > 1 else taps[0]
-
-
-@handles("MaxPoolNHWC", domains=(QONNX,))
-@handles("MaxPool", domains=(CHANNELS_LAST,))
-def max_pool_channels_last(n: Node) -> Value:
-    """y = maximum over windows of an image [N, spatial..., C]"""
-    return on_channels_first(n, lambda x: max_pool(replace(n, inputs=(x,))))
 
 
 @handles("Conv", domains=(CHANNELS_LAST,))

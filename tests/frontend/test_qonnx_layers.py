@@ -12,7 +12,7 @@ import pytest
 from frontend.oracle import assert_close, assert_equal, model, node, run_qonnx
 from onnx import helper
 
-from bitc.errors import ModelError
+from bitc.errors import ModelError, UnsupportedError
 from bitc.frontend import import_model
 from bitc.ir import evaluate
 from bitc.oracle import oracle_for
@@ -205,3 +205,14 @@ def test_broken_layers(proto: onnx.ModelProto, message: str) -> None:
     """Shapes and attributes that do not fit are named."""
     with pytest.raises(ModelError, match=message):
         import_model(proto)
+
+
+def test_sizes_a_small_file_could_blow_up() -> None:
+    """Widths and windows are bounded."""
+    image = whole(1, 4, 4, 1)
+    with pytest.raises(UnsupportedError, match="at most 32 bits"):
+        import_model(layer("QuantAvgPool2d", image, [1], kernel=2, stride=1, ibits=10**12, obits=2, signed=0))
+    with pytest.raises(UnsupportedError, match="at most 1024 taps"):
+        import_model(
+            layer("Im2Col", image, [1], kernel_size=[9999, 99], stride=[1, 1], pad_amount=[9999] * 4, input_shape="")
+        )
