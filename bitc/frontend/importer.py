@@ -11,11 +11,13 @@ from bitc.errors import BitcError, Diagnostic, ModelError, UnsupportedError, fir
 from bitc.frontend import (  # noqa: F401  (each enters its handlers)
     activations,
     block_weights,
+    einsum,
     elementwise,
     images,
     indexing,
     integer,
     linear,
+    masks,
     microsoft_float,
     microsoft_products,
     microsoft_quantized,
@@ -25,15 +27,17 @@ from bitc.frontend import (  # noqa: F401  (each enters its handlers)
     qonnx_layers,
     quantize,
     reduce,
+    resize,
     shapes,
     tensor,
+    transposed,
 )
 from bitc.frontend.batch import dependences
+from bitc.frontend.bodies import import_node
 from bitc.frontend.dims import INPUT_DTYPES, InputSpec, bind_inputs
-from bitc.frontend.elements import ELEMENTS, NO_SUCH_ELEMENT, Element, result_element
-from bitc.frontend.load import ModelLike, Source, check_opset, load
-from bitc.frontend.node import TOO_LARGE, Handler, Node, NodeProblem, dtype_of, find_handler, location
-from bitc.frontend.reference import fold_by_reference
+from bitc.frontend.elements import ELEMENTS, NO_SUCH_ELEMENT, Element, result_element, wrong_arithmetic
+from bitc.frontend.load import ModelLike, Source, captured, check_opset, load
+from bitc.frontend.node import Node, NodeProblem, Scope, dtype_of, find_handler, location
 from bitc.frontend.unknown import unknown_op
 from bitc.ir import Builder, Graph, InferenceError, TensorType, Value, drop_dead
 
@@ -169,16 +173,20 @@ class _Importer:
     def _results(self, index: int, proto: onnx.NodeProto) -> Sequence[Value]:
         """Import one node; on failure note why and give nothing, so that only the first node of a bad chain is blamed."""
         opset = self.source.opset(proto.domain)
-        handler = find_handler(proto.domain, proto.op_type, opset)
         operands = tuple(self._operand(name) if name else None for name in proto.input)
-        node = Node(proto, index, opset, operands, self.builder, self.source.reader, self.elements)
+        scope = Scope(self._operand, self.source.opset)
+        node = Node(proto, index, opset, operands, self.builder, self.source.reader, self.elements, scope)
         known = all(operand is not None for operand, name in zip(operands, proto.input, strict=True) if name)
+        known = known and all(self._operand(name) is not None for name in captured(proto))
         try:
             if known:
-                results = _apply(node, handler)
+                element = wrong_arithmetic(proto, operands, self.elements)
+                if element is not None:
+                    raise node.unsupported("bitc does not compute in bfloat16 or smaller floats", element.name, code="U004")
+                results = import_node(node)
                 self._remember(results, result_element(proto, operands, self.elements))
                 return results
-            if handler is None:
+            if find_handler(proto.domain, proto.op_type, opset) is None:
                 self._unsupported.append(unknown_op(node).diagnostic)
         except NodeProblem as problem:
             (self._broken if problem.broken else self._unsupported).append(problem.diagnostic)
@@ -211,22 +219,6 @@ class _Importer:
             value.name = name
             named.append(value)
         return named
-
-
-def _apply(node: Node, handler: Handler | None) -> Sequence[Value]:
-    """The results of one node whose operands are known. What no handler takes may still fold if it is constant."""
-    try:
-        if handler is None:
-            raise unknown_op(node)
-        with np.errstate(all="ignore"):  # infinities and NaN in a file's constants are its own business
-            results = handler(node)
-        return (results,) if isinstance(results, Value) else tuple(results)
-    except NodeProblem as problem:
-        final = problem.broken or problem.diagnostic.code == TOO_LARGE
-        folded = None if final else fold_by_reference(node)
-        if folded is None:
-            raise
-        return folded
 
 
 def _bad_output(value: Value, element: Element) -> Diagnostic:
