@@ -12,6 +12,7 @@ from frontend.contrib import both
 from frontend.oracle import Arrays, assert_equal, model, node, run_onnxruntime
 from onnx import TensorProto
 
+from bitc.errors import BitcError, ModelError, UnsupportedError
 from bitc.frontend import import_model
 from bitc.ir import evaluate
 
@@ -257,3 +258,48 @@ def test_dynamic_quantization() -> None:
         count += found.ours[0].size
     assert count > 300_000
     both("DynamicQuantizeLinear", {"x": F([0.1, 0.5, 3.0])}, domain="", outputs="q s z", version=13).equal()
+
+
+@pytest.mark.parametrize(("kind", "name"), [(16, "BFLOAT16"), (17, "FLOAT8E4M3FN"), (22, "INT4"), (25, "UINT2")])
+def test_inputs_and_outputs_have_elements_of_numpy(kind: int, name: str) -> None:
+    proto = model([node("Cast", "x", to=1)], {"x": (np.float32, [3])}, opset=25)
+    proto.graph.input[0].type.tensor_type.elem_type = kind
+    with pytest.raises(UnsupportedError, match=f"(?s)U004.*input 'x'.*NumPy and C.*{name}"):
+        import_model(proto)
+    if kind != 16:
+        proto = model(
+            [node("QuantizeLinear", "x s", "q", output_dtype=kind), node("Identity", "q")],
+            {"x": F([1])},
+            {"s": F(1)},
+            opset=25,
+        )
+        with pytest.raises(UnsupportedError, match=f"(?s)U004.*output 'y'.*NumPy and C.*{name}"):
+            import_model(proto)
+
+
+def test_small_floats_are_not_computed_in() -> None:
+    w = F([1, 2]).astype(ml_dtypes.bfloat16)
+    proto = model(
+        [node("Add", "w w", "v"), node("Cast", "v", "f", to=1), node("Add", "x f")], {"x": F([1, 2])}, {"w": w}
+    )
+    with pytest.raises(UnsupportedError, match=r"(?s)Add is not supported.*bfloat16"):
+        import_model(proto)
+
+
+@pytest.mark.parametrize(
+    ("attrs", "operands", "kind", "rule"),
+    [
+        ({"precision": 10}, "x s", UnsupportedError, "divides in float32"),
+        ({"output_dtype": 7}, "x s", UnsupportedError, "integers of 2 to 16 bits"),
+        ({"output_dtype": 99}, "x s", ModelError, "a type of tensors"),
+        ({"axis": 0}, "x t", ModelError, "one for each index of the axis"),
+        ({"axis": 3}, "x t", ModelError, "inside the tensor's rank"),
+        ({"axis": 1, "block_size": 2}, "x u", ModelError, "one number for each block"),
+    ],
+)
+def test_forms_that_are_refused(attrs: dict[str, int], operands: str, kind: type[BitcError], rule: str) -> None:
+    constants = {"s": F(1), "t": F([1, 2, 3]), "u": np.ones((2, 4), F)}
+    used = {name: constants[name] for name in operands.split() if name in constants}
+    proto = model([node("QuantizeLinear", operands, "q", **attrs)], {"x": np.ones((2, 5), F)}, used, "q", 23)
+    with pytest.raises(kind, match=rule):
+        import_model(proto)
