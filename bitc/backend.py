@@ -42,7 +42,7 @@ class NotCompiled(UnsupportedError, BackendIsNotSupposedToImplementIt):
     """bitc does not compile the model, and the diagnostics say why; ``onnx.backend.test`` takes it for a test to skip."""
 
 
-class BitcBackendRep(BackendRep):  # type: ignore[misc]  # onnx.backend.base is not typed
+class BitcBackendRep(BackendRep):
     """A model that is compiled and loaded, or one that waits for its shapes; compiled, it may be run from several threads at once."""
 
     def __init__(self, model: onnx.ModelProto, target: str, c_flags: Sequence[str]) -> None:
@@ -114,7 +114,7 @@ class BitcBackendRep(BackendRep):  # type: ignore[misc]  # onnx.backend.base is 
                     raise
 
 
-class BitcBackend(Backend):  # type: ignore[misc]
+class BitcBackend(Backend):
     """The functions of this module as the class that ``onnx.backend.test.BackendTest`` wants."""
 
     @classmethod
@@ -155,13 +155,12 @@ class BitcBackend(Backend):  # type: ignore[misc]
         inputs: Any,
         device: str = "CPU",
         outputs_info: Sequence[tuple[np.dtype, tuple[int, ...]]] | None = None,
-        *,
-        opset_version: int = NEWEST_OPSET,
         **kwargs: Any,
     ) -> tuple[np.ndarray, ...]:
         """The outputs of one node for ``inputs``, one array for each of its inputs that is there, in order.
 
-        ``outputs_info`` is not needed: dtypes and shapes are inferred.
+        ``outputs_info`` is not needed: dtypes and shapes are inferred. ``opset_version`` is that of the node's domain, by default the
+        newest bitc knows; other keywords are those of :meth:`prepare`.
         """
         arrays = [np.asarray(array) for array in ([inputs] if isinstance(inputs, np.ndarray) else inputs)]
         names = list(dict.fromkeys(name for name in node.input if name))
@@ -171,7 +170,8 @@ class BitcBackend(Backend):  # type: ignore[misc]
             [_described(name, array) for name, array in zip(names, arrays, strict=True)],
             [onnx.ValueInfoProto(name=name) for name in node.output if name],
         )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid(node.domain, opset_version)])
+        version = kwargs.pop("opset_version", NEWEST_OPSET)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid(node.domain, version)])
         return cls.run_model(model, arrays, device, **kwargs)
 
 

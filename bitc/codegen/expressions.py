@@ -21,6 +21,17 @@ _LIBM = {
     "nn.log": "log",
     "nn.tanh": "tanh",
     "nn.erf": "erf",
+    "nn.sin": "sin",
+    "nn.cos": "cos",
+    "nn.tan": "tan",
+    "nn.asin": "asin",
+    "nn.acos": "acos",
+    "nn.atan": "atan",
+    "nn.sinh": "sinh",
+    "nn.cosh": "cosh",
+    "nn.asinh": "asinh",
+    "nn.acosh": "acosh",
+    "nn.atanh": "atanh",
 }
 _COMPARE = {
     "nn.greater": ">",
@@ -30,6 +41,8 @@ _COMPARE = {
     "nn.equal": "==",
 }
 _ARITHMETIC = {"nn.add": "+", "nn.sub": "-", "nn.mul": "*"}
+_BITWISE = {"nn.bit_and": "&", "nn.bit_or": "|", "nn.bit_xor": "^"}
+_SHIFT = {"nn.shift_left": "<<", "nn.shift_right": ">>"}
 _LOGIC = {"nn.and": "&&", "nn.or": "||", "nn.xor": "!="}
 
 
@@ -143,6 +156,7 @@ _FLOAT: dict[str, Form] = {
     "nn.div": lambda op, a: f"{a[0]} / {a[1]}",
     "nn.exp": lambda op, a: _exp(op, a[0]),
     "nn.pow": lambda op, a: f"pow{_suffix(op)}({a[0]}, {a[1]})",
+    "nn.fmod": lambda op, a: f"fmod{_suffix(op)}({a[0]}, {a[1]})",
     "nn.neg": lambda op, a: f"-{a[0]}",
     "nn.abs": lambda op, a: f"fabs{_suffix(op)}({a[0]})",
     "nn.relu": lambda op, a: f"{a[0]} < {_number(0, op)} ? {_number(0, op)} : {a[0]}",
@@ -171,6 +185,12 @@ def _quotient(op: Op, a: Sequence[str]) -> str:
     return f"{a[1]} == 0 ? 0 : {whole}"
 
 
+def _shifted(op: Op, operator: str, a: Sequence[str]) -> str:
+    """Shifts in an unsigned type; C leaves those by the width or more undefined."""
+    dtype = element_type(op)
+    return f"{a[1]} < {dtype.bytes * 8} ? {_wrapped(op, operator, a[0], a[1])} : 0"
+
+
 def _integer_sign(op: Op, a: Sequence[str]) -> str:
     below = f" - ({a[0]} < 0)" if element_type(op) not in _UNSIGNED else ""
     return f"({CTYPES[element_type(op)]})(({a[0]} > 0){below})"
@@ -185,6 +205,9 @@ _INTEGER: dict[str, Form] = {
     "nn.relu": lambda op, a: f"{a[0]} < 0 ? 0 : {a[0]}",
     "nn.prelu": lambda op, a: f"{a[0]} < 0 ? {_wrapped(op, '*', a[0], a[1])} : {a[0]}",
     "nn.sign": _integer_sign,
+    **{name: (lambda op, a, c=c: f"({CTYPES[element_type(op)]})({a[0]} {c} {a[1]})") for name, c in _BITWISE.items()},  # type: ignore[misc]
+    **{name: (lambda op, a, c=c: _shifted(op, c, a)) for name, c in _SHIFT.items()},  # type: ignore[misc]
+    "nn.bit_not": lambda op, a: f"({CTYPES[element_type(op)]})~{a[0]}",
 }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -83,6 +84,7 @@ def generate(
     return Generated(files, manifest, program.arena_bytes, program.weight_bytes)
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("bitc.codegen"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bitc.frontend.node import Node, handles
+from bitc.frontend.node import Node, dtype_of, handles
 from bitc.ir import Value
 
 
@@ -94,6 +94,37 @@ def softplus(n: Node) -> Value:
     return n.emit("nn.add", n.emit("nn.log", n.emit("nn.add", small, n.scalar(1, x))), n.emit("nn.relu", x))
 
 
+@handles("Mish", since=18)
+def mish(n: Node) -> Value:
+    """y = x * tanh(ln(1 + e^x))"""
+    return n.emit("nn.mul", n.x(), n.emit("nn.tanh", softplus(n)))
+
+
+@handles("Celu", since=12)
+def celu(n: Node) -> Value:
+    """y = max(0, x) + min(0, alpha * (e^(x / alpha) - 1))"""
+    x, alpha = n.x(), n.scalar(n.number("alpha", 1.0), n.x())
+    curve = n.emit("nn.sub", n.emit("nn.exp", n.emit("nn.div", x, alpha)), n.scalar(1, x))
+    below = n.emit("nn.min", n.emit("nn.mul", alpha, curve), n.scalar(0, x))
+    return n.emit("nn.add", n.emit("nn.relu", x), below)
+
+
+@handles("Swish", since=24)
+def swish(n: Node) -> Value:
+    """y = x / (1 + e^(-alpha * x))"""
+    x = n.x()
+    return n.emit("nn.mul", x, n.emit("nn.sigmoid", n.emit("nn.mul", x, n.scalar(n.number("alpha", 1.0), x))))
+
+
+@handles("Shrink", since=9)
+def shrink(n: Node) -> Value:
+    """y = x + bias where x < -lambd, x - bias where x > lambd, else 0"""
+    x = n.x()
+    edge, bias, zero = n.number("lambd", 0.5), n.scalar(n.number("bias", 0.0), x), n.scalar(0, x)
+    above = n.emit("nn.where", n.emit("nn.greater", x, n.scalar(edge, x)), n.emit("nn.sub", x, bias), zero)
+    return n.emit("nn.where", n.emit("nn.less", x, n.scalar(-edge, x)), n.emit("nn.add", x, bias), above)
+
+
 @handles("Softsign")
 def softsign(n: Node) -> Value:
     """y = x / (1 + |x|)"""
@@ -116,14 +147,15 @@ def gelu(n: Node) -> Value:
 
 
 @handles("Dropout")
-def dropout(n: Node) -> Value:
-    """y = x: bitc compiles networks for inference"""
-    training = n.maybe_array(2, "training_mode") if n.opset >= 12 else None
+def dropout(n: Node) -> tuple[Value, Value]:
+    """y = x, and a mask that keeps all: bitc compiles networks for inference"""
+    x, training = n.x(), n.maybe_array(2, "training_mode") if n.opset >= 12 else None
     if training is not None and bool(training.any()):
-        raise n.unsupported(
-            "Dropout runs in inference mode", "training_mode is true", "export the network after model.eval()"
-        )
-    return n.x()
+        ratio = n.maybe_array(1, "ratio")
+        if ratio is None or bool(ratio.any()):
+            hint = "export the network after model.eval()"
+            raise n.unsupported("Dropout runs in inference mode", "training_mode is true", hint)
+    return x, n.constant(np.ones(x.shape, np.bool_ if n.opset >= 10 else dtype_of(x).numpy))
 
 
 @handles("Identity")

@@ -208,9 +208,10 @@ def _ordered(
         if index in reads:
             continue
         node = graph.node[index]
-        reads[index] = {makers[name] for name in node.input if name in makers}
+        read = (*node.input, *captured(node))
+        reads[index] = {makers[name] for name in read if name in makers}
         stack.extend(reads[index])
-        for name in node.input:
+        for name in read:
             if name and name not in makers and name not in given:
                 problems.append(
                     Diagnostic("M004", f"tensor {name!r} is read but nothing makes it", location(index, node))
@@ -238,6 +239,17 @@ def _ordered(
             Diagnostic("M005", "nodes wait for one another in a circle", rule="the graph has no cycles", here=here)
         )
     return tuple(order)
+
+
+def captured(proto: onnx.NodeProto) -> Iterator[str]:
+    """The names of tensors around ``proto`` that its subgraphs read."""
+    for attribute in proto.attribute:
+        for graph in (*attribute.graphs, *([attribute.g] if attribute.type == onnx.AttributeProto.GRAPH else ())):
+            made = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+            for node in graph.node:
+                yield from (name for name in (*node.input, *captured(node)) if name and name not in made)
+                made.update(node.output)
+            yield from (value.name for value in graph.output if value.name not in made)
 
 
 def check_opset(source: Source) -> None:

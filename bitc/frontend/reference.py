@@ -57,7 +57,9 @@ def _run(node: Node, arrays: Sequence[np.ndarray]) -> list[np.ndarray] | None:
         return None
     by_output = dict(zip(outputs, found, strict=True))
     results = [by_output.get(name) for name in node.proto.output]
-    return None if any(array is None for array in results) else [np.asarray(array) for array in results]
+    if not all(isinstance(array, np.ndarray | np.generic) for array in results):  # a sequence, or nothing
+        return None
+    return [np.asarray(array) for array in results]
 
 
 def _representable(array: np.ndarray) -> bool:

@@ -83,7 +83,8 @@ def concat(n: Node) -> Value:
     if not operands:
         raise n.broken("Concat needs at least one input")
     axis = n.axis(n.integer("axis", 1), len(operands[0].shape))
-    return n.emit("nn.concat", *operands, axis=axis) if len(operands) > 1 else operands[0]
+    parts = [operand for operand in operands if all(operand.shape)] or operands[:1]
+    return n.emit("nn.concat", *parts, axis=axis) if len(parts) > 1 else parts[0]
 
 
 @handles("Split")
@@ -105,6 +106,8 @@ def split(n: Node) -> tuple[Value, ...]:
 
 
 def _slice_axis(n: Node, x: Value, axis: int, start: int, stop: int) -> Value:
+    if (start, stop) == (0, x.shape[axis]):
+        return x
     starts = [start if i == axis else 0 for i in range(len(x.shape))]
     stops = [stop if i == axis else size for i, size in enumerate(x.shape)]
     return n.emit("nn.slice", x, starts=starts, stops=stops, steps=[1] * len(x.shape))

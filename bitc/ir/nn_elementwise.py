@@ -52,6 +52,13 @@ def _logical(*types: Type) -> TensorType:
     return result
 
 
+def _bits(*types: Type) -> TensorType:
+    result = _same(*types)
+    if result.dtype.numpy.kind not in "iu":
+        raise InferenceError(f"needs integers, got {types[0]}")
+    return result
+
+
 def _unary(
     name: str,
     doc: str,
@@ -125,6 +132,14 @@ def _integer_division(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.asarray(np.where((a < 0) != (b < 0), -quotient, quotient), dtype=a.dtype)
 
 
+def _shift(function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    def shifted(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        width = 8 * a.dtype.itemsize
+        return np.where(b < width, function(a, np.minimum(b, b.dtype.type(width - 1))), a.dtype.type(0))
+
+    return shifted
+
+
 def _erf(x: np.ndarray) -> np.ndarray:
     from scipy.special import erf
 
@@ -149,6 +164,18 @@ _unary("reciprocal", "y = 1 / x", lambda x: 1 / x, None)
 _unary("tanh", "y = hyperbolic tangent of x", np.tanh, 1)
 _unary("sigmoid", "y = 1 / (1 + e^-x)", _sigmoid, 1)
 _unary("erf", "y = error function of x", _erf, 1)
+_unary("sin", "y = sine of x", np.sin, None)
+_unary("cos", "y = cosine of x", np.cos, None)
+_unary("tan", "y = tangent of x", np.tan, None)
+_unary("asin", "y = arcsine of x", np.arcsin, None)
+_unary("acos", "y = arccosine of x", np.arccos, None)
+_unary("atan", "y = arctangent of x", np.arctan, 1)
+_unary("sinh", "y = hyperbolic sine of x", np.sinh, 1)
+_unary("cosh", "y = hyperbolic cosine of x", np.cosh, None)
+_unary("asinh", "y = inverse hyperbolic sine of x", np.arcsinh, 1)
+_unary("acosh", "y = inverse hyperbolic cosine of x", np.arccosh, None)
+_unary("atanh", "y = inverse hyperbolic tangent of x", np.arctanh, None)
+_unary("bit_not", "y = x with every bit turned", np.invert, None, _bits)
 _unary("not", "y = not x", np.logical_not, -1, _logical)
 
 _binary("add", "y = a + b", np.add, _always(1, 1))
@@ -158,6 +185,12 @@ _binary("div", "y = a / b; integers truncate toward zero", _integer_division, _q
 _binary("pow", "y = a ^ b", np.power, _unknown)
 _binary("min", "y = min(a, b); NaN wins", np.minimum, _always(1, 1))
 _binary("max", "y = max(a, b); NaN wins", np.maximum, _always(1, 1))
+_binary("fmod", "y = a - b * trunc(a / b), which has the sign of a; exact", np.fmod, _unknown)
+_binary("bit_and", "y = a & b, bit by bit", np.bitwise_and, _unknown, _bits)
+_binary("bit_or", "y = a | b, bit by bit", np.bitwise_or, _unknown, _bits)
+_binary("bit_xor", "y = a ^ b, bit by bit", np.bitwise_xor, _unknown, _bits)
+_binary("shift_left", "y = a * 2^b modulo 2^bits; b is not negative", _shift(np.left_shift), _unknown, _bits)
+_binary("shift_right", "y = floor(a / 2^b) of unsigned numbers", _shift(np.right_shift), _unknown, _bits)
 _binary("greater", "y = a > b", np.greater, _always(1, -1), _compare)
 _binary("greater_equal", "y = a >= b", np.greater_equal, _always(1, -1), _compare)
 _binary("less", "y = a < b", np.less, _always(-1, 1), _compare)
