@@ -91,7 +91,8 @@ def dynamic_matmul_integer(net: Net) -> None:
     """What onnxruntime's quantize_dynamic writes: an unsigned code with a zero point, exact sums, both scales behind."""
     x = net.input("x", (3, 40))
     q, scale, zero = net.nodes("DynamicQuantizeLinear", x, names=("q", "scale", "zero"))
-    weights = codes(40, 6, most=63).astype(np.int8)  # without VNNI onnxruntime saturates pairs of products of eight bits
+    # without VNNI onnxruntime saturates pairs of products of eight bits
+    weights = codes(40, 6, most=63).astype(np.int8)
     sums = net.node("MatMulInteger", q, weights, zero, np.int8(0))
     net.output(net.node("Mul", net.node("Cast", sums, to=1), net.node("Mul", scale, F(0.017))))
 
