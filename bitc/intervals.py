@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from bitc.intervals_places import RULES as PLACES
+from bitc.intervals_places import Ends
 from bitc.ir import Graph, Op, Value
 from bitc.ir.interpreter import evaluate_op
 
@@ -64,6 +66,9 @@ def _evaluate(op: Op, xs: list[Interval]) -> list[Interval]:
         return [_product(op, xs) if is_float else _integer_product(op, xs)]
     if is_float and op.name in ("nn.avg_pool", "nn.reduce_mean", "nn.reduce_sum", "nn.softmax"):
         return [_widened_sum(op, xs[0])]
+    if op.name in PLACES:
+        found = PLACES[op.name](op, [Ends(x.lo, x.hi) for x in xs])
+        return [Interval(found.lo, found.hi)]
     if all(x.is_point for x in xs):
         results = evaluate_op(op, [x.lo for x in xs])
         arrays = results if isinstance(results, tuple) else (results,)

@@ -33,7 +33,9 @@ def _along(op: Op, out: Assembly) -> str:
     """The geometry of indices along one axis."""
     shape, axis = op.attrs["shape"], op.attrs["axis"]
     fields = {"rank": len(shape), "axis": axis, "length": shape[axis]}
-    return out.geometry("bitc_along", fields | {"shape": _list(op.attrs["places"]), "step": _list(dense_strides(shape))})
+    return out.geometry(
+        "bitc_along", fields | {"shape": _list(op.attrs["places"]), "step": _list(dense_strides(shape))}
+    )
 
 
 def _tuples(op: Op, out: Assembly, batch: int) -> str:

@@ -60,9 +60,7 @@ def max_unpool(n: Node) -> Value:
         raise n.broken("MaxUnpool needs kernel_shape and one index for each element", f"{x.type}, {indices.type}")
     strides, _, pads = windows(n, x.shape[2:], kernel)
     rank = len(kernel)
-    spatial = [
-        (size - 1) * strides[i] + kernel[i] - pads[i] - pads[rank + i] for i, size in enumerate(x.shape[2:])
-    ]
+    spatial = [(size - 1) * strides[i] + kernel[i] - pads[i] - pads[rank + i] for i, size in enumerate(x.shape[2:])]
     shape = tuple(n.int_list(2, "the output shape")) if n.maybe(2) is not None else (*x.shape[:2], *spatial)
     n.check_size(4 * prod(shape))
     zeros = n.constant(np.zeros(prod(shape), dtype_of(x).numpy))
@@ -143,11 +141,11 @@ def lp_pool(n: Node) -> Value:
     if n.integer("ceil_mode", 0):
         for i, size in enumerate(x.shape[2:]):
             count = window_count(size, kernel[i], strides[i], dilations[i], pads[i], pads[rank + i], True)
-            pads[rank + i] = max(pads[rank + i], (count - 1) * strides[i] + dilations[i] * (kernel[i] - 1) + 1 - size - pads[i])
+            pads[rank + i] = max(
+                pads[rank + i], (count - 1) * strides[i] + dilations[i] * (kernel[i] - 1) + 1 - size - pads[i]
+            )
     ones = n.constant(np.ones((channels, 1, *kernel), dtype_of(x).numpy))
-    total = n.emit(
-        "nn.conv", _power(n, x, p), ones, strides=strides, pads=pads, dilations=dilations, group=channels
-    )
+    total = n.emit("nn.conv", _power(n, x, p), ones, strides=strides, pads=pads, dilations=dilations, group=channels)
     return _root(n, total, p)
 
 

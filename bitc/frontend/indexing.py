@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from bitc.frontend.elementwise import cast_to
@@ -61,7 +63,7 @@ def _reduction(n: Node) -> str:
     return how
 
 
-def _scatter(n: Node, op_name: str, x: Value, indices: Value, updates: Value, attrs: dict[str, int | str]) -> Value:
+def _scatter(n: Node, op_name: str, x: Value, indices: Value, updates: Value, attrs: Mapping[str, object]) -> Value:
     """Bools are combined as bytes: add is or, mul is and."""
     if dtype_of(x) is not DType.BOOL:
         return n.emit(op_name, x, indices, updates, **attrs)
@@ -86,7 +88,9 @@ def one_hot(n: Node) -> Value:
     wide = n.emit("nn.reshape", wide, shape=(*indices.shape[:axis], 1, *indices.shape[axis:]))
     places = np.arange(depth, dtype=np.int64).reshape([depth if a == axis else 1 for a in range(rank)])
     hot = n.emit("nn.equal", wide, n.constant(places))
-    off, on = (n.emit("nn.reshape", n.emit("nn.gather", values, indices=np.asarray([i]), axis=0), shape=()) for i in (0, 1))
+    off, on = (
+        n.emit("nn.reshape", n.emit("nn.gather", values, indices=np.asarray([i]), axis=0), shape=()) for i in (0, 1)
+    )
     return n.emit("nn.where", hot, on, off)
 
 
@@ -104,5 +108,7 @@ def compress(n: Node) -> Value:
 def data_dependent(n: Node) -> Value:
     """Constants are folded"""
     raise n.unsupported(
-        f"{n.op_type} has a constant input", "the shape of its result depends on data", "shapes are fixed at compile time"
+        f"{n.op_type} has a constant input",
+        "the shape of its result depends on data",
+        "shapes are fixed at compile time",
     )

@@ -42,7 +42,9 @@ def resize(n: Node) -> Value:
     """Nearest, linear or cubic resizing by constant scales or sizes"""
     x, rank = n.x(), len(n.x().shape)
     if n.integer("antialias", 0):
-        raise n.unsupported("Resize does not filter against aliasing", "antialias is 1", "smooth before, or set it to 0")
+        raise n.unsupported(
+            "Resize does not filter against aliasing", "antialias is 1", "smooth before, or set it to 0"
+        )
     axes = [n.axis(axis, rank) for axis in n.integers("axes") or range(rank)]
     given = n.maybe_array(1 if n.opset == 10 else 2, "scales")
     scales, sizes = [1.0] * rank, list(x.shape)
@@ -97,7 +99,9 @@ def _resized(n: Node, request: _Request) -> Value:
         positions = _positions(n, request, axis, old)
         y = _along(n, y, axis, positions, request)
         if request.transform == "tf_crop_and_resize":
-            beyond = ((positions < 0) | (positions > old - 1)).reshape([-1 if a == axis else 1 for a in range(len(y.shape))])
+            beyond = ((positions < 0) | (positions > old - 1)).reshape(
+                [-1 if a == axis else 1 for a in range(len(y.shape))]
+            )
             mask = n.constant(beyond)
             outside = mask if outside is None else n.emit("nn.or", outside, mask)
     if outside is None:

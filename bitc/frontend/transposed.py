@@ -37,7 +37,9 @@ def conv_transpose(n: Node) -> Value:
     x, w = n.x(0), n.x(1)
     rank, group = len(x.shape) - 2, n.integer("group", 1)
     if rank < 1 or len(w.shape) != rank + 2 or w.shape[0] != x.shape[1] or x.shape[1] % group:
-        raise n.broken("ConvTranspose takes an image [N, C, spatial...] and weights [C, M/group, kernel...]", str(w.type))
+        raise n.broken(
+            "ConvTranspose takes an image [N, C, spatial...] and weights [C, M/group, kernel...]", str(w.type)
+        )
     geometry, dilations = _geometry(n, x.shape[2:], w.shape[2:])
     kernel = _remainders(n, _spread(n, w, dilations), geometry, group)
     steps = [1] * rank

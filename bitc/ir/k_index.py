@@ -74,9 +74,7 @@ class TakeNdKernel(OpDecl):
         return BufferType((batch, _indices(indices).size // len(lengths) // batch, run), source.dtype)
 
     @staticmethod
-    def evaluate(
-        x: np.ndarray, indices: np.ndarray, *, lengths: Sequence[int], batch: int, run: int
-    ) -> np.ndarray:
+    def evaluate(x: np.ndarray, indices: np.ndarray, *, lengths: Sequence[int], batch: int, run: int) -> np.ndarray:
         tuples = indices.reshape(batch, -1, len(lengths))
         return nn_index.TakeNd.evaluate(x.reshape(batch, *lengths, run), tuples, batch_dims=1)
 
@@ -146,7 +144,5 @@ class CumSumKernel(OpDecl):
         return source
 
     @staticmethod
-    def evaluate(
-        x: np.ndarray, *, exclusive: bool, reverse: bool, outer: int, length: int, inner: int
-    ) -> np.ndarray:
+    def evaluate(x: np.ndarray, *, exclusive: bool, reverse: bool, outer: int, length: int, inner: int) -> np.ndarray:
         return running_sums(x.reshape(outer, length, inner), 1, exclusive, reverse)

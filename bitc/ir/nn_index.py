@@ -12,7 +12,7 @@ import numpy as np
 
 from bitc.ir.nn_elementwise import as_tensor
 from bitc.ir.nn_tensor import normal_axis
-from bitc.ir.ops import REQUIRED, InferenceError, OpDecl, op
+from bitc.ir.ops import InferenceError, OpDecl, op
 from bitc.ir.types import DType, TensorType, Type
 
 Combination = Literal["none", "add", "mul", "max", "min"]
@@ -43,7 +43,7 @@ def nearest(indices: np.ndarray, length: int) -> np.ndarray:
     >>> nearest(np.array([-1, 0, 7, -4]), 3).tolist()
     [2, 0, 2, 0]
     """
-    return np.clip(from_front(indices, length), 0, length - 1)
+    return np.asarray(np.clip(from_front(indices, length), 0, length - 1))
 
 
 @op("nn.take")

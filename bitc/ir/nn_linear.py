@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -239,10 +240,18 @@ def _reduce(name: str, doc: str, function: Callable[..., np.ndarray]) -> None:
     op(f"nn.reduce_{name}")(type(f"Reduce{name.title()}", (OpDecl,), members))
 
 
+def _largest(x: np.ndarray, **where: Any) -> np.ndarray:
+    return np.asarray(np.max(x, initial=numeric.lowest_value(x.dtype), **where))
+
+
+def _smallest(x: np.ndarray, **where: Any) -> np.ndarray:
+    return np.asarray(np.min(x, initial=numeric.highest_value(x.dtype), **where))
+
+
 _reduce("mean", "y = mean over the axes", np.mean)
 _reduce("sum", "y = sum over the axes", np.sum)
-_reduce("max", "y = maximum over the axes", np.max)
-_reduce("min", "y = minimum over the axes", np.min)
+_reduce("max", "y = maximum over the axes; of nothing the least value", _largest)
+_reduce("min", "y = minimum over the axes; of nothing the greatest value", _smallest)
 _reduce("prod", "y = product over the axes", np.prod)
 
 

@@ -38,8 +38,13 @@ def pad_spatial(x: np.ndarray, pads: Pads, value: float) -> np.ndarray:
 
 
 def lowest_value(dtype: np.dtype) -> float:
-    """What never wins a maximum: minus infinity, or the least integer."""
-    return -np.inf if dtype.kind == "f" else int(np.iinfo(dtype).min)
+    """What never wins a maximum: minus infinity, the least integer, or false."""
+    return -np.inf if dtype.kind == "f" else 0 if dtype.kind == "b" else int(np.iinfo(dtype).min)
+
+
+def highest_value(dtype: np.dtype) -> float:
+    """What never wins a minimum."""
+    return np.inf if dtype.kind == "f" else 1 if dtype.kind == "b" else int(np.iinfo(dtype).max)
 
 
 def windows(x: np.ndarray, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> np.ndarray:

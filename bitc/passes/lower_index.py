@@ -24,7 +24,9 @@ def lower_along(op: Op, low: Lowering) -> None:
     """``nn.take_along`` and ``nn.scatter_along``."""
     x, indices = op.operands[:2]
     if len(x.shape) > MOST_AXES:
-        raise Refused("U141", f"goes over {len(x.shape)} axes", f"lookups go over at most {MOST_AXES} axes", str(x.type))
+        raise Refused(
+            "U141", f"goes over {len(x.shape)} axes", f"lookups go over at most {MOST_AXES} axes", str(x.type)
+        )
     attrs = {"shape": x.shape, "places": indices.shape, "axis": op.attrs["axis"] % len(x.shape)}
     if "reduction" in op.attrs:
         attrs["reduction"] = op.attrs["reduction"]

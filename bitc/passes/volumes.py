@@ -38,7 +38,7 @@ def _rule(op: Op, b: Builder) -> Value | None:
     if op.name not in ("nn.conv", *_POOLS) or len(op.operands[0].shape) < 5:
         return None
     if op.name == "nn.conv":
-        return _conv(*op.operands, op.attrs, op, b)
+        return _conv(op.operands[0], op.operands[1], op.attrs, op, b)
     return _pool(op.operands[0], op.attrs, op, b)
 
 
