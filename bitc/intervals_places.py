@@ -72,7 +72,8 @@ def _scatter_slack(op: Op, wide: list[list[np.ndarray]], indices: np.ndarray) ->
     if op.operands[0].type.dtype.numpy.kind != "f":  # type: ignore[union-attr]
         return np.zeros(1)
     count = np.asarray(evaluate_op(op, [np.zeros_like(x), indices, np.ones_like(updates)]))
-    return np.asarray(np.asarray(evaluate_op(op, [x, indices, updates])) * count * UNIT_ROUNDOFF
+    sizes = np.asarray(evaluate_op(op, [x, indices, updates]))
+    return np.asarray(sizes * count * UNIT_ROUNDOFF)
 
 
 def running_sum(op: Op, xs: list[Ends]) -> Ends:
