@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from bitc.frontend.linear import lifted, windows
 from bitc.frontend.node import Node, dtype_of, handles
 from bitc.frontend.quantized_values import as_float, integers, output_dtype, saturated, single
+from bitc.frontend.standard_op import standard_op
 from bitc.ir import Value
 
 
@@ -33,7 +34,7 @@ def qlinear_matmul(n: Node) -> Value:
     """y = saturate(round(A B * (a_scale * b_scale / y_scale)) + y_zero_point), the sum in int32"""
     a, b = n.x(0), n.x(3)
     a_zero, b_zero = _along_rows(n, n.maybe(2), a), _along_columns(n, n.maybe(5), b)
-    total = n.emit("nn.matmul", integers(n, a, a_zero), integers(n, b, b_zero))
+    total = standard_op(n, "MatMul", integers(n, a, a_zero), integers(n, b, b_zero))
     a_scale, b_scale = _along_rows(n, n.x(1), a), _along_columns(n, n.x(4), b)
     assert a_scale is not None
     assert b_scale is not None
@@ -53,10 +54,8 @@ def conv_integer(n: Node) -> Value:
 def matmul_integer(n: Node) -> Value:
     """y = (A - a_zero_point) (B - b_zero_point), int32; zero points of A by row, of B by column"""
     a, b = n.x(0), n.x(1)
-    if len(a.shape) < 2 or len(b.shape) < 2:
-        raise n.unsupported("MatMulInteger takes matrices or stacks of them", f"{a.type}, {b.type}")
     a_zero, b_zero = _along_rows(n, n.maybe(2), a), _along_columns(n, n.maybe(3), b)
-    return n.emit("nn.matmul", integers(n, a, a_zero), integers(n, b, b_zero))
+    return standard_op(n, "MatMul", integers(n, a, a_zero), integers(n, b, b_zero))
 
 
 def _conv(n: Node, x: Value, w: Value, shape: Sequence[int]) -> Value:

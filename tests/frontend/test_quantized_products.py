@@ -166,6 +166,15 @@ def test_matmul_integer(a_type: Any, b_type: Any) -> None:
         both("MatMulInteger", operands, domain="").equal()
 
 
+@pytest.mark.parametrize(("a", "b"), [((9,), (9, 4)), ((3, 9), (9,)), ((9,), (9,))])
+def test_vectors(a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    d = Draw(4)
+    x, w = d.whole(U8, *a), d.whole(U8, *b)
+    both("MatMulInteger", {"x": x, "b": w, "az": U8(7), "bz": U8(99)}, domain="").equal()
+    operands = {"x": x, "as": F(0.5), "az": U8(7), "b": w, "bs": F(0.1), "bz": U8(99), "ys": F(30), "yz": U8(100)}
+    both("QLinearMatMul", operands, domain="").equal()
+
+
 def test_zero_points_for_each_row() -> None:
     """onnxruntime takes one zero point of A alone; this is ONNX's own meaning."""
     d = Draw(7)
