@@ -7,11 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from bitc.ir import Graph, Op, Value
+from bitc.ir import CodeType, Graph, Op, Value
 from bitc.passes.base import Pass
 from bitc.passes.exactness import PRODUCTS, exactness, rounds_exactly
 from bitc.passes.facts import bounds
 from bitc.passes.outputs import output_names
+from bitc.passes.padding import code_constant
 from bitc.passes.value_sets import ValueSets
 
 _LIBM_ULPS = 16.0
@@ -75,7 +76,7 @@ def _terms(op: Op) -> int:
 def _reach(op: Op, sets: ValueSets) -> float:
     """The largest |sum| a product can give; activations of unknown range count as 1."""
     x, w = op.operands[:2]
-    weights = w.constant if w.constant is not None else None
+    weights = code_constant(w) if isinstance(w.type, CodeType) else w.constant
     low, high = bounds(sets.of(x))
     top = max(abs(low), abs(high))
     top = top if np.isfinite(top) else 1.0

@@ -6,7 +6,7 @@ import numpy as np
 from codegen.nets import FOUR, Net, inputs_of, other_ranks
 from passes.harness import verify
 
-from bitc.ir import TERNARY, CodeType, Graph, evaluate
+from bitc.ir import TERNARY, CodeType, DType, Graph, Levels, evaluate
 from bitc.passes.canonicalise import Canonicalise
 from bitc.passes.flatten_ranks import FlattenRanks
 from bitc.passes.pipeline import run_passes
@@ -69,3 +69,29 @@ def test_reshapes_that_keep_pixels_stay_on_codes() -> None:
 
 def test_one_dimensional_images_get_a_height() -> None:
     flat(other_ranks())
+
+
+def test_planes_of_bytes_are_packed_as_rows_or_images() -> None:
+    n = Net(0)
+    plane = n.b.add("q.plane", n.input(2, 5, 70, dtype=DType.U8), bit=3, levels=Levels(-8, 8, 2))
+    after = flat(n.graph(n.floats(n.b.add("q.matmul", plane, n.signs(70, 9)))))
+    assert names(after)[:4] == ["nn.reshape", "q.plane", "q.encode", "q.matmul"]
+    n = Net(0)
+    plane = n.b.add("q.plane", n.input(2, 5, 7, dtype=DType.U8), bit=0, levels=Levels(0, 1, 2))
+    after = flat(n.graph(n.floats(n.conv(plane, 3, (3,), pad=1))))
+    assert names(after)[:4] == ["nn.reshape", "q.plane", "q.encode", "q.conv"]
+
+
+def test_planes_of_codes_stay_as_they_are_packed() -> None:
+    n = Net(0)
+    codes = n.threshold(n.input(2, 5, 70), FOUR, one_row=True)
+    plane = n.b.add("q.plane", codes, bit=1, levels=Levels(0, 2, 2))
+    after = flat(n.graph(n.floats(n.b.add("q.matmul", plane, n.signs(70, 9)))))
+    assert names(after)[:5] == ["nn.reshape", "q.threshold", "q.plane", "q.encode", "q.matmul"]
+
+
+def test_planes_move_as_bytes() -> None:
+    n = Net(0)
+    plane = n.b.add("q.plane", n.input(2, 3, 4, 5, dtype=DType.U8), bit=0, levels=Levels(0, 1, 2))
+    after = flat(n.graph(n.b.add("q.decode", n.b.add("nn.transpose", plane, perm=(0, 2, 3, 1)))))
+    assert names(after) == ["nn.transpose", "q.plane", "q.decode"]

@@ -141,6 +141,23 @@ def test_a_pad_level_outside_the_levels_is_refused_without_exact_padding() -> No
         run_passes(n.graph(_foreign_pad(n)), kernel_passes())
 
 
+def test_planes_are_packed_from_bytes_or_from_planes() -> None:
+    n = Net(0)
+    plane = n.b.add("q.plane", n.input(3, 8, dtype=DType.U8), bit=5, levels=Levels(0, 32, 2))
+    assert kernels(n.graph(n.b.add("q.decode", plane))) == ["pack_bit", "unpack"]
+    plane = n.b.add("q.plane", n.threshold(n.input(3, 8), FOUR), bit=0, levels=Levels(0, 1, 2))
+    assert kernels(n.graph(n.b.add("q.decode", plane))) == ["pack", "index_bit", "unpack"]
+
+
+def test_a_unit_of_weights_joins_the_step() -> None:
+    n = Net(0)
+    w = n.b.add("q.encode", n.const(n.rng.choice([-4.0, 4.0], (70, 9))), levels=Levels(-4, 8, 2))
+    acc = n.b.add("q.matmul", n.threshold(n.input(4, 70), TERNARY), w)
+    lowered = run_passes(n.graph(acc), kernel_passes()[:-1])
+    (product,) = [op for op in lowered.ops if op.name == "k.bconv_acc"]
+    assert product.attrs["step"] == 4
+
+
 def test_integers_of_any_range_are_packed_as_they_are() -> None:
     n = Net(0)
     assert kernels(n.graph(n.b.add("q.decode", n.threshold(n.input(2, 3, dtype=DType.I32))))) == ["pack", "unpack"]
