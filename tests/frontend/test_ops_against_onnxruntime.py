@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from frontend.cases import Case
 from frontend.cases_compute import COMPUTE
+from frontend.cases_images import IMAGE_CASES
+from frontend.cases_lookups import LOOKUP_CASES
 from frontend.cases_move import MOVE
 from frontend.oracle import assert_close, assert_equal, model, run_onnxruntime
 
@@ -13,7 +15,7 @@ from bitc.frontend import import_model
 from bitc.frontend.node import HANDLERS, STANDARD
 from bitc.ir import Graph, evaluate
 
-CASES = COMPUTE + MOVE
+CASES = COMPUTE + MOVE + IMAGE_CASES + LOOKUP_CASES
 
 
 def check(graph: Graph) -> None:
