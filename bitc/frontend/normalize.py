@@ -76,13 +76,12 @@ def group_normalization(n: Node) -> Value:
         raise n.broken("num_groups of GroupNormalization divides the channels", f"{x.type}, num_groups {groups}")
     split = n.emit("nn.reshape", x, shape=(x.shape[0], groups, prod(x.shape[1:]) // groups))
     y = _standardised(n, split, (2,), n.number("epsilon", 1e-5))
-    for op_name, parameter in (("nn.mul", n.x(1)), ("nn.add", n.x(2))):
-        if parameter.shape == (groups,) and n.opset < 21:
-            y = n.emit(op_name, y, n.emit("nn.reshape", parameter, shape=(1, groups, 1)))
-        else:
-            y = n.emit("nn.reshape", y, shape=x.shape)
-            y = n.emit(op_name, y, _per_channel(n, parameter, x))
-    return n.emit("nn.reshape", y, shape=x.shape)
+    scale, bias = n.x(1), n.x(2)
+    if n.opset < 21 and scale.shape == bias.shape == (groups,):
+        scale, bias = (n.emit("nn.reshape", parameter, shape=(1, groups, 1)) for parameter in (scale, bias))
+        return n.emit("nn.reshape", n.emit("nn.add", n.emit("nn.mul", y, scale), bias), shape=x.shape)
+    y = n.emit("nn.reshape", y, shape=x.shape)
+    return n.emit("nn.add", n.emit("nn.mul", y, _per_channel(n, scale, x)), _per_channel(n, bias, x))
 
 
 @handles("MeanVarianceNormalization")

@@ -73,10 +73,10 @@ class _Reader:
             if method == "unsupported":
                 code = next((scope.value(word.value) for word in call.keywords if word.arg == "code"), "")
                 if code != TOO_LARGE:  # a limit of the compiler that has nothing to do with the operator
-                    self.rules[scope.text(call.args[0])] = None
+                    self.rules |= dict.fromkeys(scope.texts(call.args[0]))
                 return
             if method in _EMITTING:
-                self.ops[scope.text(call.args[0])] = None
+                self.ops |= dict.fromkeys(scope.texts(call.args[0]))
                 return
             callee, arguments = getattr(Node, method, None), [self.node]
         else:
@@ -167,6 +167,12 @@ class _Scope:
         targets = [n for n in ast.walk(self.tree) if isinstance(n, ast.Name) and n.id == name and _stores(n)]
         plain = [n for n in ast.walk(self.tree) if isinstance(n, ast.Assign) and n.targets == targets]
         return plain[0].value if len(targets) == len(plain) == 1 else None
+
+    def texts(self, expression: ast.expr) -> list[str]:
+        """The texts an expression may have: both of a choice that is made by the node. Raises ``LookupError`` as :meth:`text`."""
+        if isinstance(expression, ast.IfExp) and self.value(expression.test) is _UNKNOWN:
+            return [*self.texts(expression.body), *self.texts(expression.orelse)]
+        return [self.text(expression)]
 
     def text(self, expression: ast.expr) -> str:
         """A rule's text, with what is not constant as ``{source}``. Raises ``LookupError`` where there is no text."""

@@ -79,7 +79,7 @@ def test_a_rule_that_is_no_text_is_an_error() -> None:
 
 
 def resize(net: Net, x: str) -> str:
-    return net.node("Resize", x, "", np.asarray([1, 1, 2, 2], np.float32), mode="linear")
+    return net.node("Resize", x, "", np.asarray([1, 1, 2, 2], np.float32), mode="linear", antialias=1)
 
 
 def pool(net: Net, x: str) -> str:
