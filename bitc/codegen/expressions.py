@@ -81,7 +81,7 @@ def expression(op: Op, args: Sequence[str], constant: Sequence[bool]) -> str:
     if name == "nn.fma":  # infer lets float32 in only
         return f"(float)((double){args[0]} * (double){args[1]} + (double){args[2]})"
     table = _FLOAT if source.is_float else _INTEGER
-    if name in table and source is not DType.BOOL:
+    if name in table and source not in (DType.BOOL, DType.F16):
         return table[name](op, args)
     raise UnsupportedError(
         Diagnostic(
@@ -216,6 +216,8 @@ def cast(a: str, source: DType, to: DType) -> str:
     take the low bits of that."""
     if to is DType.BOOL:
         return f"(uint8_t)({a} != {literal(0, source)})"
+    if to is DType.F16:
+        return f"bitc_round_f16((double){a})"
     if not source.is_float or to.is_float:
         return f"({CTYPES[to]}){a}"
     wide = DType.I64 if to in (DType.I64, DType.U64, DType.U32) else DType.I32

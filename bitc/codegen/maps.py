@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bitc.codegen.expressions import element_type, expression
-from bitc.codegen.names import CTYPES, comment, literal
+from bitc.codegen.names import CTYPES, VALUE_CTYPES, comment, literal
 from bitc.codegen.plan import MapFunction, Parameter
-from bitc.errors import Diagnostic, UnsupportedError
 from bitc.ir import DType, Graph, Op, TensorType, Value
 from bitc.ir.k import NO_HALO, Halo
 from bitc.ir.types import BufferType
@@ -59,14 +58,8 @@ class MapPlan:
 
 
 def dtype_of(value: Value) -> DType:
-    """The element type of a number value. Raises :class:`UnsupportedError` where C99 has none."""
+    """The element type of a number value."""
     assert isinstance(value.type, TensorType | BufferType)
-    if value.type.dtype not in CTYPES:
-        raise UnsupportedError(
-            Diagnostic(
-                "U151", f"{value.type.dtype} has no C type", rule="C99 has no 16-bit floats", here=str(value.type)
-            )
-        )
     return value.type.dtype
 
 
@@ -89,7 +82,7 @@ def plan_map(op: Op, name: str, shared: Mapping[int, int], table: Callable[[Valu
             text = literal(array.reshape(-1)[0], dtype_of(value))
             known[value] = f"({text})" if text.startswith("-") else text
         elif array.size == array.shape[-1]:
-            known[value], tables = f"{table(value)}[c]", True
+            known[value], tables = _read(f"{table(value)}[c]", dtype_of(value)), True
         else:
             slots[f"k{len(slots)}"] = _Slot(value, value, NO_HALO, True)
     results = []
@@ -101,10 +94,13 @@ def plan_map(op: Op, name: str, shared: Mapping[int, int], table: Callable[[Valu
     for name_, slot in slots.items():
         if slot.inner not in body.outputs or name_ not in results:
             known[slot.inner] = f"v{len(lines)}"
-            lines.append(f"const {slot.ctype} {known[slot.inner]} = {name_}[{lanes[name_].index()}];")
+            dtype = dtype_of(slot.inner)
+            element = _read(f"{name_}[{lanes[name_].index()}]", dtype)
+            lines.append(f"const {VALUE_CTYPES[dtype]} {known[slot.inner]} = {element};")
     _body_lines(body, known, lines)
     for value, result in zip(body.outputs, results, strict=True):
-        lines.append(f"{result}[{lanes[result].index()}] = {known[value]};")
+        made = f"bitc_to_f16({known[value]})" if dtype_of(value) is DType.F16 else known[value]
+        lines.append(f"{result}[{lanes[result].index()}] = {made};")
     read = {word for line in lines for word in re.findall(r"\w+", line.partition(" = ")[2])}
     lines += [f"(void){known[slot.inner]};" for slot in slots.values() if known[slot.inner] not in read]
     parameters = tuple(Parameter(slot, s.ctype, s.const) for slot, s in slots.items())
@@ -137,7 +133,12 @@ def _body_lines(body: Graph, known: dict[Value, str], lines: list[str]) -> None:
         known[op.result] = f"v{len(lines)}"
         if dtype in _NARROW and not text.startswith("("):
             text = f"({CTYPES[dtype]})({text})"
-        lines.append(f"const {CTYPES[dtype_of(op.result)]} v{len(lines)} = {text};")
+        lines.append(f"const {VALUE_CTYPES[dtype_of(op.result)]} v{len(lines)} = {text};")
+
+
+def _read(element: str, dtype: DType) -> str:
+    """The number in memory at ``element``."""
+    return f"bitc_from_f16({element})" if dtype is DType.F16 else element
 
 
 def _has_nan(array: np.ndarray) -> bool:

@@ -26,6 +26,7 @@ _MACROS = re.compile(
 CTYPES = {
     DType.F32: "float",
     DType.F64: "double",
+    DType.F16: "uint16_t",
     DType.I8: "int8_t",
     DType.U8: "uint8_t",
     DType.I16: "int16_t",
@@ -36,7 +37,10 @@ CTYPES = {
     DType.U64: "uint64_t",
     DType.BOOL: "uint8_t",
 }
-"""The C type of an element in memory; float16 has none."""
+"""The C type of an element in memory; float16 lies there as its bits."""
+
+VALUE_CTYPES = CTYPES | {DType.F16: "float"}
+"""The C type of a number in an expression."""
 
 
 def identifier(text: str) -> str:
@@ -97,13 +101,13 @@ def literal(value: np.generic | float | int | bool, dtype: DType) -> str:
     ('0x1.99999ap-4f', 'INFINITY', '(-2147483647 - 1)')
     """
     if dtype.is_float:
-        number = float(np.float32(value)) if dtype is DType.F32 else float(value)
+        number = float(np.float32(value)) if dtype is not DType.F64 else float(value)
         if math.isnan(number):
             return "NAN"
         if math.isinf(number):
             return "INFINITY" if number > 0 else "-INFINITY"
         text = re.sub(r"\.?0*p", "p", number.hex())
-        return text + ("f" if dtype is DType.F32 else "")
+        return text + ("f" if dtype is not DType.F64 else "")
     whole = int(value)
     match dtype:
         case DType.I64:
@@ -131,6 +135,8 @@ def array_lines(array: np.ndarray, dtype: DType, width: int = 116) -> Iterator[s
 
 
 def _element_texts(flat: np.ndarray, dtype: DType) -> Iterator[str]:
+    if dtype is DType.F16:
+        return (f"0x{value:x}" for value in flat.view(np.uint16).tolist())
     if (
         dtype is DType.U64
     ):  # by far the largest arrays: plain hexadecimal constants get a fitting unsigned type by themselves

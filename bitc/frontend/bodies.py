@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from bitc.frontend.halves import apply
 from bitc.frontend.node import (
     STANDARD,
     TOO_LARGE,
@@ -42,8 +43,7 @@ def import_node(node: Node) -> Sequence[Value]:
         if handler is None:
             raise unknown_op(node)
         with np.errstate(all="ignore"):  # infinities and NaN in a file's constants are its own business
-            results = handler(node)
-        return (results,) if isinstance(results, Value) else tuple(results)
+            return apply(handler, node)
     except NodeProblem as problem:
         if problem.broken or problem.diagnostic.code == TOO_LARGE:
             raise

@@ -16,7 +16,6 @@ from bitc.frontend.tensors import dtype_name, ir_dtype
 from bitc.ir import DType, TensorType
 
 UNNAMED_BATCH = "batch"
-INPUT_DTYPES = frozenset(DType) - {DType.F16, DType.F64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +88,10 @@ def _dtype(value: onnx.ValueInfoProto) -> DType:
         raise ModelError(
             Diagnostic("M006", "a graph input has an unknown element type", where, here=dtype_name(data_type))
         )
-    if dtype not in INPUT_DTYPES:
-        rule = NO_SUCH_ELEMENT if data_type in ELEMENTS else "inputs are " + ", ".join(sorted(INPUT_DTYPES))
-        hint = "convert the model to float32" if dtype else ""
+    if dtype is None:
+        rule = NO_SUCH_ELEMENT if data_type in ELEMENTS else "inputs are " + ", ".join(sorted(DType))
         here = dtype_name(data_type)
-        raise UnsupportedError(
-            Diagnostic("U004", "a graph input's element type is not supported", where, rule, here, hint)
-        )
+        raise UnsupportedError(Diagnostic("U004", "a graph input's element type is not supported", where, rule, here))
     return dtype
 
 

@@ -103,7 +103,9 @@ def bit_shift(n: Node) -> Value:
     direction = n.text("direction", "")
     if direction not in ("LEFT", "RIGHT"):
         raise n.broken("direction of BitShift is LEFT or RIGHT", direction)
-    return n.emit("nn.shift_left" if direction == "LEFT" else "nn.shift_right", n.x(0), n.x(1))
+    if direction == "LEFT":
+        return n.emit("nn.shift_left", n.x(0), n.x(1))
+    return n.emit("nn.shift_right", n.x(0), n.x(1))
 
 
 @handles("IsNaN")

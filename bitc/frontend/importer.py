@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import onnx
 
-from bitc.errors import BitcError, Diagnostic, ModelError, UnsupportedError, first_error
+from bitc.errors import BitcError, Diagnostic, ModelError, UnsupportedError
 from bitc.frontend import (  # noqa: F401  (each enters its handlers)
     activations,
     block_weights,
@@ -34,12 +33,12 @@ from bitc.frontend import (  # noqa: F401  (each enters its handlers)
 )
 from bitc.frontend.batch import dependences
 from bitc.frontend.bodies import import_node
-from bitc.frontend.dims import INPUT_DTYPES, InputSpec, bind_inputs
+from bitc.frontend.dims import InputSpec, bind_inputs
 from bitc.frontend.elements import ELEMENTS, NO_SUCH_ELEMENT, Element, result_element, wrong_arithmetic
 from bitc.frontend.load import ModelLike, Source, captured, check_opset, load
 from bitc.frontend.node import Node, NodeProblem, Scope, dtype_of, find_handler, location
 from bitc.frontend.unknown import unknown_op
-from bitc.ir import Builder, Graph, InferenceError, TensorType, Value, drop_dead
+from bitc.ir import Builder, Graph, InferenceError, Value, drop_dead
 
 FOLD_LIMIT_BYTES = 1 << 30
 
@@ -132,14 +131,15 @@ class _Importer:
                 elif name and results:
                     self._not_made[name] = location(index, proto)
         outputs = [self._operand(name) for name in self.source.outputs]
-        self._unsupported += [_bad_output(v, self.elements[v]) for v in outputs if v is not None and v in self.elements]
+        for name, value in zip(self.source.outputs, outputs, strict=True):
+            if value is not None and value in self.elements:
+                self._unsupported.append(_bad_output(name, self.elements[value]))
         if self._broken or self._unsupported:
             kind = ModelError if self._broken else UnsupportedError
             raise kind(*self._broken, *self._unsupported)
         named = self._named_outputs([value for value in outputs if value is not None])
         attrs = {**self.attrs, "output_names": self.source.outputs}
         graph = drop_dead(Graph(self.source.name, self.inputs, self.builder.ops, named, attrs))
-        _check_dtypes(graph)
         return graph
 
     def _enter(self, name: str, value: Value) -> None:
@@ -182,7 +182,9 @@ class _Importer:
             if known:
                 element = wrong_arithmetic(proto, operands, self.elements)
                 if element is not None:
-                    raise node.unsupported("bitc does not compute in bfloat16 or smaller floats", element.name, code="U004")
+                    raise node.unsupported(
+                        "bitc does not compute in bfloat16 or smaller floats", element.name, code="U004"
+                    )
                 results = import_node(node)
                 self._remember(results, result_element(proto, operands, self.elements))
                 return results
@@ -221,28 +223,7 @@ class _Importer:
         return named
 
 
-def _bad_output(value: Value, element: Element) -> Diagnostic:
-    hint = "compile the network up to the values before the quantizer, or after the dequantizer"
-    return Diagnostic(
-        "U004",
-        "an output's element type is not supported",
-        f"output {value.name!r}",
-        NO_SUCH_ELEMENT,
-        element.name,
-        hint,
-    )
-
-
-def _check_dtypes(graph: Graph) -> None:
-    """Raise ``UnsupportedError`` for values computed at run time in a dtype bitc does not compute in."""
-    problems = []
-    for op in graph.ops:
-        for value in op.results:
-            assert isinstance(value.type, TensorType)
-            if value.constant is None and value.type.dtype not in INPUT_DTYPES:
-                rule = "values are " + ", ".join(sorted(INPUT_DTYPES))
-                hint = "convert the model to float32"
-                problems.append(
-                    Diagnostic("U004", "a value's element type is not supported", op.loc, rule, str(value.type), hint)
-                )
-    first_error(problems, UnsupportedError)
+def _bad_output(name: str, element: Element) -> Diagnostic:
+    hint = "give what is before the quantizer or after the dequantizer"
+    title = "an output's element type is not supported"
+    return Diagnostic("U004", title, f"output {name!r}", NO_SUCH_ELEMENT, element.name, hint)

@@ -59,6 +59,13 @@ def _bits(*types: Type) -> TensorType:
     return result
 
 
+def _unsigned(*types: Type) -> TensorType:
+    result = _same(*types)
+    if result.dtype.numpy.kind != "u":
+        raise InferenceError(f"needs unsigned integers, got {types[0]}")
+    return result
+
+
 def _unary(
     name: str,
     doc: str,
@@ -189,8 +196,8 @@ _binary("fmod", "y = a - b * trunc(a / b), which has the sign of a; exact", np.f
 _binary("bit_and", "y = a & b, bit by bit", np.bitwise_and, _unknown, _bits)
 _binary("bit_or", "y = a | b, bit by bit", np.bitwise_or, _unknown, _bits)
 _binary("bit_xor", "y = a ^ b, bit by bit", np.bitwise_xor, _unknown, _bits)
-_binary("shift_left", "y = a * 2^b modulo 2^bits; b is not negative", _shift(np.left_shift), _unknown, _bits)
-_binary("shift_right", "y = floor(a / 2^b) of unsigned numbers", _shift(np.right_shift), _unknown, _bits)
+_binary("shift_left", "y = a * 2^b modulo 2^bits, unsigned", _shift(np.left_shift), _unknown, _unsigned)
+_binary("shift_right", "y = floor(a / 2^b), unsigned", _shift(np.right_shift), _unknown, _unsigned)
 _binary("greater", "y = a > b", np.greater, _always(1, -1), _compare)
 _binary("greater_equal", "y = a >= b", np.greater_equal, _always(1, -1), _compare)
 _binary("less", "y = a < b", np.less, _always(-1, 1), _compare)
