@@ -29,8 +29,8 @@ def to_codes(sign_zero: str = "exact", storage: str = "u8") -> tuple[Pass, ...]:
     """The passes from the imported ``nn`` graph to a ``q`` graph in which every product that can be is one of codes."""
     return (
         Canonicalise(),
-        FlattenVolumes(),
         SignOfZero(sign_zero),
+        FlattenVolumes(),
         CommonSubexpressions(),
         StraightThrough(),
         SinkViews(),
@@ -64,8 +64,8 @@ KNOWN_PASSES: dict[str, type[Pass]] = {
     kind.name: kind
     for kind in (
         Canonicalise,
-        FlattenVolumes,
         SignOfZero,
+        FlattenVolumes,
         CommonSubexpressions,
         StraightThrough,
         SinkViews,
