@@ -148,14 +148,14 @@ def gelu(n: Node) -> Value:
 
 @handles("Dropout")
 def dropout(n: Node) -> tuple[Value, Value]:
-    """y = x, and a mask that keeps all: bitc compiles networks for inference"""
+    """y = x: bitc compiles networks for inference; the mask is true, before opset 12 false, as onnxruntime has it"""
     x, training = n.x(), n.maybe_array(2, "training_mode") if n.opset >= 12 else None
     if training is not None and bool(training.any()):
         ratio = n.maybe_array(1, "ratio")
         if ratio is None or bool(ratio.any()):
             hint = "export the network after model.eval()"
             raise n.unsupported("Dropout runs in inference mode", "training_mode is true", hint)
-    return x, n.constant(np.ones(x.shape, np.bool_ if n.opset >= 10 else dtype_of(x).numpy))
+    return x, n.constant(np.full(x.shape, n.opset >= 12, np.bool_ if n.opset >= 10 else dtype_of(x).numpy))
 
 
 @handles("Identity")

@@ -117,8 +117,6 @@ class ValueSets:
 
     def _transfer(self, value: Value) -> Fact:
         op = value.producer
-        if isinstance(value.type, TensorType) and value.type.dtype in (DType.F16, DType.F64):
-            return None  # facts are those of float32 arithmetic
         fact = self._by_op(op, value) if op is not None else None
         if fact is None and isinstance(value.type, TensorType):
             fact = dtype_fact(value.type.dtype)
