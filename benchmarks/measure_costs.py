@@ -126,9 +126,11 @@ def measured(target: Target, repeats: int) -> Costs:
     addition = (total(many, "map", -1) - total(one, "map", -1)) / (operands - 1) / pixels
     grouped = Product(28, 128, 3, group=2)
     known = COSTS[target.isa]
+    pairs = [run(Product(s.size, s.channels, s.taps, Levels(0, 1, 4), Levels(-3, 2, 4)), "pairs") for s in shapes]
     return Costs(
         bits=1 / per_operation,
         grouped_bits=rate(run(grouped, "planes"), "bconv"),
+        pairs=float(np.median([rate(made, "pairs_acc") for made in pairs])) if known.pairs else 0,
         u8=float(np.median([rate(run(product, "integers"), "iconv") for product in integers])),
         i16=float(np.median([rate(run(product, "integers", "i16"), "iconv") for product in wide])),
         depthwise=rate(run(Product(28, 128, 3, SIXTEEN, FIFTEEN, 128), "integers"), "idepthwise"),

@@ -11,6 +11,10 @@
  *   unpack  x    the first pixel's words, pixels in_pixel_words apart
  *           y    float [pixels][c] = (float)(lo + step * number of 0 bits)
  *   index_bit  x  as of unpack; the one plane of y holds !(n >> bit & 1) for n = number of 0 bits, n <= planes
+ *   interleave  x  as of unpack, of 1 to 3 planes, pixels side by side
+ *           y    uint64 [pixels][ceil(2*c/64)], channel k in bits 2k and 2k + 1 of the pixel: its bits of planes 0
+ *                and 1 (one plane: a 0 above); of three planes the parity of all and the bit of plane 1, which is
+ *                3 - n for n = number of 0 bits
  *
  * Pointers need no more than their type's alignment; nothing beyond the named elements is read or written.
  */
@@ -88,6 +92,29 @@ static inline void bitc_index_bit(const uint64_t *x, int32_t in_pixel_words, int
             uint64_t parity = 0;
             for (int32_t k = (1 << bit) - 1; k < planes; k += 1 << bit) parity ^= ~x[k * words + word];
             y[word] = ~parity & bitc_word_mask(c, word);
+        }
+    }
+}
+
+/* 32 bits, each followed by a 0. */
+static inline uint64_t bitc_spread_bits(uint64_t v) {
+    v &= UINT64_C(0x00000000FFFFFFFF);
+    v = (v | v << 16) & UINT64_C(0x0000FFFF0000FFFF);
+    v = (v | v << 8) & UINT64_C(0x00FF00FF00FF00FF);
+    v = (v | v << 4) & UINT64_C(0x0F0F0F0F0F0F0F0F);
+    v = (v | v << 2) & UINT64_C(0x3333333333333333);
+    return (v | v << 1) & UINT64_C(0x5555555555555555);
+}
+
+static inline void bitc_interleave(const uint64_t *x, int32_t pixels, int32_t c, int32_t planes, uint64_t *y) {
+    const int32_t words = bitc_words(c), pairs = bitc_words(2 * c);
+    for (int32_t i = 0; i < pixels; i++, x += planes * words, y += pairs) {
+        for (int32_t word = 0; word < pairs; word++) {
+            const uint64_t *from = x + word / 2;
+            const uint64_t high = planes > 1 ? from[words] : 0;
+            const uint64_t low = planes > 2 ? from[0] ^ high ^ from[2 * words] : from[0];
+            const int32_t half = word % 2 * 32;
+            y[word] = bitc_spread_bits(low >> half) | bitc_spread_bits(high >> half) << 1;
         }
     }
 }

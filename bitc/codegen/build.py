@@ -107,7 +107,16 @@ def layer(op: Op, functions: list[str]) -> dict[str, Any]:
         "shape": list(op.results[0].shape),
         "macs": multiplications(op),
     }
-    if op.name in ("k.bconv_acc", "k.bconv_bits", "k.fconv", "k.fconv_w1", "k.fdepthwise", "k.iconv", "k.idepthwise"):
+    if op.name in (
+        "k.bconv_acc",
+        "k.bconv_bits",
+        "k.pair_acc",
+        "k.fconv",
+        "k.fconv_w1",
+        "k.fdepthwise",
+        "k.iconv",
+        "k.idepthwise",
+    ):
         found["window"] = list(op.attrs["taps"])
         found["size"] = list(op.attrs["size"])
     return found
@@ -119,12 +128,14 @@ def form(op: Op) -> str:
         case "k.bconv_acc" | "k.bconv_bits":
             planes = op.attrs["planes"]
             return "1x1 bit" if planes == 1 else f"{planes} planes x 1 bit"
+        case "k.pair_acc":
+            return "2x2 bits by table"
         case "k.fconv_w1":
             return "float32 x 1 bit"
         case "k.pack" | "k.pack_bit":
             return "numbers to bits"
-        case "k.index_bit":
-            return "plane of bits"
+        case "k.index_bit" | "k.interleave":
+            return "bits to bits"
         case "k.unpack":
             return "bits to numbers"
         case "k.bpool_max":
@@ -146,7 +157,7 @@ def form(op: Op) -> str:
 def multiplications(op: Op) -> int:
     """Multiply-accumulates of a product as the model states it (planes are how it is computed), 0 for other ops."""
     match op.name:
-        case "k.bconv_acc" | "k.bconv_bits":
+        case "k.bconv_acc" | "k.bconv_bits" | "k.pair_acc":
             return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * op.attrs["channels"] * op.attrs["terms"])
         case "k.fconv" | "k.fconv_w1" | "k.iconv":
             terms = op.operands[0].shape[3] // op.attrs["group"] * prod(op.attrs["taps"])

@@ -44,7 +44,7 @@ def _convolution(op: Op, x: Value, unit: str) -> dict[str, Any]:
 def _bconv(op: Op, frame: Frame, out: Assembly) -> tuple[str, list[str], list[str]]:
     """The geometry of a binary convolution, its input arguments, and those of a grouped one."""
     x, w = op.operands[:2]
-    attrs, grouped = op.attrs, len(op.operands) > (4 if op.name == "k.bconv_bits" else 3)
+    attrs, grouped = op.attrs, len(op.operands) > (3 if op.name == "k.bconv_acc" else 4)
     words = x.shape[3]
     fields = _convolution(op, x, "_words")
     fields["out_c"] = attrs["channels"]
@@ -66,6 +66,19 @@ def _bconv_acc(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     name = "bitc_bconv_grouped_acc" if groups else "bitc_bconv_acc"
     tail = [out.constant(op.operands[2]), str(op.attrs["step"]), out.at_row(op.result, frame, (0, 0, 0, 0))]
     return [Call(f"{name}_{out.isa}", (f"&{geometry}", *inputs, *groups, *tail, frame.first, frame.end))]
+
+
+def _pair_acc(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    geometry, (x, w), _ = _bconv(op, frame, out)
+    table, base = map(out.constant, op.operands[2:])
+    tail = (str(op.attrs["step"]), out.at_row(op.result, frame, (0, 0, 0, 0)), frame.first, frame.end)
+    return [Call(f"bitc_pairs_acc_{out.isa}", (f"&{geometry}", x, w, table, base, *tail))]
+
+
+def _interleave(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    (x,) = op.operands
+    numbers = (prod(x.shape[:3]), op.attrs["channels"], op.attrs["planes"])
+    return [Call("bitc_interleave", (out.base(x), *map(str, numbers), out.base(op.result)))]
 
 
 def _bconv_bits(op: Op, frame: Frame, out: Assembly) -> list[Call]:
@@ -352,6 +365,8 @@ def _map(op: Op, frame: Frame, out: Assembly) -> list[Call]:
 _EMITTERS: Mapping[str, Callable[[Op, Frame, Assembly], list[Call]]] = {
     "k.bconv_acc": _bconv_acc,
     "k.bconv_bits": _bconv_bits,
+    "k.pair_acc": _pair_acc,
+    "k.interleave": _interleave,
     "k.fconv": _fconv,
     "k.fconv_w1": _fconv,
     "k.fdepthwise": _fconv,
@@ -382,6 +397,7 @@ BY_IMAGE = frozenset(
     {
         "k.bconv_acc",
         "k.bconv_bits",
+        "k.pair_acc",
         "k.fconv",
         "k.fconv_w1",
         "k.fdepthwise",

@@ -7,6 +7,7 @@ from bitc.ir import (  # noqa: F401  (declare the ops)
     k_integer,
     k_matrices,
     k_move,
+    k_pairs,
     k_planes,
     nn_elementwise,
     nn_fma,

@@ -110,7 +110,7 @@ def windows_of(attrs: Mapping[str, Any]) -> Windows:
     return Windows(**{key: attrs[key] for key in WINDOW})
 
 
-def _class_map(row_class: Sequence[int], col_class: Sequence[int], size: Sequence[int]) -> np.ndarray:
+def class_map(row_class: Sequence[int], col_class: Sequence[int], size: Sequence[int]) -> np.ndarray:
     """The border class of each pixel [OH, OW]."""
     if not row_class:
         return np.zeros(tuple(size), np.int64)
@@ -173,7 +173,7 @@ class BconvAcc(OpDecl):
 
     @staticmethod
     def evaluate(x: np.ndarray, w: np.ndarray, base: np.ndarray, *groups: np.ndarray, **attrs: Any) -> np.ndarray:
-        classes = _class_map(attrs["row_class"], attrs["col_class"], attrs["size"])
+        classes = class_map(attrs["row_class"], attrs["col_class"], attrs["size"])
         return np.asarray(base[classes][..., : attrs["channels"]] - attrs["step"] * _pops(x, w, groups, attrs))
 
 
@@ -200,7 +200,7 @@ class BconvBits(OpDecl):
     def evaluate(
         x: np.ndarray, w: np.ndarray, limit: np.ndarray, flip: np.ndarray, *groups: np.ndarray, halo: Halo, **attrs: Any
     ) -> np.ndarray:
-        classes = _class_map(attrs["row_class"], attrs["col_class"], attrs["size"])
+        classes = class_map(attrs["row_class"], attrs["col_class"], attrs["size"])
         pops = _pops(x, w, groups, attrs)
         down = unpack_bits(flip, pops.shape[-1])
         planes = [pack_bits((pops > plane[classes][..., : pops.shape[-1]]) ^ down) for plane in limit]

@@ -100,10 +100,19 @@ class CodeConv(OpDecl):
     """acc = ``nn.conv`` over levels, exact in int32; padding taps read the level ``pad_level`` (0 for ONNX's zero padding).
 
     ``exact`` records that the file's own float32 evaluation of this product has no rounding either, in any order of summation.
+    ``form`` names the kernels it is meant for where that is not plain from its levels: ``pairs`` (:mod:`bitc.ir.pairs`).
     """
 
     operands = ("x", "w")
-    attrs = {"strides": REQUIRED, "pads": REQUIRED, "dilations": REQUIRED, "group": 1, "pad_level": 0, "exact": True}
+    attrs = {
+        "strides": REQUIRED,
+        "pads": REQUIRED,
+        "dilations": REQUIRED,
+        "group": 1,
+        "pad_level": 0,
+        "exact": True,
+        "form": "",
+    }
 
     @staticmethod
     def infer(
@@ -116,6 +125,7 @@ class CodeConv(OpDecl):
         group: int,
         pad_level: int,
         exact: bool,
+        form: str,
     ) -> TensorType:
         return TensorType(conv_shape(as_codes(x), as_codes(w), strides, pads, dilations, group), DType.I32)
 
@@ -130,6 +140,7 @@ class CodeConv(OpDecl):
         group: int,
         pad_level: int,
         exact: bool,
+        form: str,
     ) -> np.ndarray:
         padded = numeric.pad_spatial(x, pads, pad_level).astype(np.float64)
         product = numeric.convolve(padded, w.astype(np.float64), strides, dilations, group)
@@ -138,20 +149,20 @@ class CodeConv(OpDecl):
 
 @op("q.matmul")
 class CodeMatMul(OpDecl):
-    """acc[..., i, j] = sum over k of x[..., i, k] * w[k, j] over levels, exact in int32; ``w`` has rank 2"""
+    """acc[..., i, j] = sum over k of x[..., i, k] * w[k, j] over levels, exact in int32; ``w`` has rank 2; as ``q.conv``"""
 
     operands = ("x", "w")
-    attrs = {"exact": True}
+    attrs = {"exact": True, "form": ""}
 
     @staticmethod
-    def infer(x: Type, w: Type, *, exact: bool) -> TensorType:
+    def infer(x: Type, w: Type, *, exact: bool, form: str) -> TensorType:
         a, b = as_codes(x), as_codes(w)
         if len(b.shape) != 2 or len(a.shape) < 2 or a.shape[-1] != b.shape[0]:
             raise InferenceError(f"{a} and {b} do not multiply")
         return TensorType((*a.shape[:-1], b.shape[1]), DType.I32)
 
     @staticmethod
-    def evaluate(x: np.ndarray, w: np.ndarray, *, exact: bool) -> np.ndarray:
+    def evaluate(x: np.ndarray, w: np.ndarray, *, exact: bool, form: str) -> np.ndarray:
         return np.asarray(np.rint(x.astype(np.float64) @ w.astype(np.float64)), dtype=np.int32)
 
 

@@ -15,7 +15,8 @@ from bitc.ir.packing import WORD_BITS, words_of
 class Costs:
     """Figures of one target. A multiplication and an addition are two operations; rates are of whole blocks and whole words.
 
-    ``bits``, ``grouped_bits``: bit operations a nanosecond of one-bit products, plain and grouped. ``u8``, ``i16``, ``depthwise``:
+    ``bits``, ``grouped_bits``: operations a nanosecond of one-bit products, plain and grouped. ``pairs``: of products of two bits by
+    two, looked up in a table; 0 where no kernel is meant for that. ``u8``, ``i16``, ``depthwise``:
     operations a nanosecond of integer products by the storage of the activations. ``block``, ``grouped_block``, ``integer_block``:
     output channels computed together. ``sum_ns``: an int32 result written, read and added. ``pack_ns``: a number compared and packed,
     a plane. ``plane_ns``: a bit of a byte packed. ``byte_ns``: a number rounded, clamped and written as u8.
@@ -23,6 +24,7 @@ class Costs:
 
     bits: float
     grouped_bits: float
+    pairs: float
     u8: float
     i16: float
     depthwise: float
@@ -37,15 +39,15 @@ class Costs:
 
 COSTS: dict[str, Costs] = {
     "portable": Costs(
-        bits=170, grouped_bits=150, u8=41, i16=41, depthwise=9, block=8, grouped_block=8, integer_block=1,
+        bits=170, grouped_bits=150, pairs=0, u8=41, i16=41, depthwise=9, block=8, grouped_block=8, integer_block=1,
         sum_ns=0.8, pack_ns=0.6, plane_ns=0.2, byte_ns=12,
     ),
     "avx2": Costs(
-        bits=960, grouped_bits=430, u8=225, i16=143, depthwise=53, block=32, grouped_block=8, integer_block=16,
+        bits=960, grouped_bits=430, pairs=390, u8=225, i16=143, depthwise=53, block=32, grouped_block=8, integer_block=16,
         sum_ns=0.165, pack_ns=0.08, plane_ns=0.02, byte_ns=0.235,
     ),
     "avx512": Costs(
-        bits=5000, grouped_bits=1500, u8=900, i16=450, depthwise=100, block=32, grouped_block=8, integer_block=16,
+        bits=5000, grouped_bits=1500, pairs=0, u8=900, i16=450, depthwise=100, block=32, grouped_block=8, integer_block=16,
         sum_ns=0.1, pack_ns=0.05, plane_ns=0.02, byte_ns=0.1,
     ),
 }  # fmt: skip
@@ -81,6 +83,12 @@ def plane_ns(work: Work, costs: Costs, out_c: int | None = None) -> float:
         words = words_of(min(groups, work.group) * work.in_c)
     operations = 2 * work.pixels * work.taps * words * WORD_BITS * _whole(channels, block)
     return operations / (costs.bits if work.group == 1 else costs.grouped_bits)
+
+
+def pairs_ns(work: Work, costs: Costs) -> float:
+    """The product of codes of two bits by table look-up."""
+    slots = words_of(2 * work.in_c) * WORD_BITS // 2
+    return 2 * work.pixels * work.taps * slots * _whole(work.out_c, costs.block) / costs.pairs
 
 
 def sums_ns(work: Work, costs: Costs, channels: int | None = None) -> float:

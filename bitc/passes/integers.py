@@ -81,7 +81,9 @@ def storage_of(op: Op, preferred: str) -> DType:
 
 
 def runs_as_bits(op: Op) -> bool:
-    """Whether the kernels of bit planes take a product of codes as it stands."""
+    """Whether the kernels of bit planes, or of pairs of bits, take a product of codes as it stands."""
+    if op.attrs["form"] == "pairs":
+        return True
     x, w = op.operands[0].type, op.operands[1].type
     assert isinstance(x, CodeType)
     assert isinstance(w, CodeType)
@@ -101,7 +103,7 @@ def _product(op: Op, x: Value, b: Builder) -> Value:
     axes = tuple(range(1, codes.ndim)) if op.name == "q.conv" else (0,)
     base = b.constant((lowest * codes.sum(axis=axes, dtype=np.int64)).astype(np.int32), loc=op.loc)
     weights = b.constant(codes.astype(_weight_dtype(codes).numpy), name=op.operands[1].name, loc=op.loc)
-    attrs = {key: value for key, value in op.attrs.items() if key != "pad_level"}
+    attrs = {key: value for key, value in op.attrs.items() if key not in ("pad_level", "form")}
     if x.type.dtype is DType.U8:
         pads = op.attrs.get("pads", ())
         attrs["highest"] = max(source.levels.hi - lowest, op.attrs["pad_level"] - lowest if any(pads) else 0)

@@ -5,7 +5,7 @@ With activations of levels ``lo + step·index`` in thermometer planes p_i = ±1 
     sum level·w  =  ((lo + hi)·sum w  +  step·sum_i dot(p_i, w)) / 2,      sum_i dot(p_i, w) = planes·n - 2·pop
                  =  base - step·pop,                                       base = ((lo + hi)·sum w + step·planes·n) / 2
 
-and a times both with weights ±a.
+and a times both with weights ±a. Products of the form ``pairs`` look both operands up in a table (:mod:`bitc.ir.pairs`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from bitc.ir import CodeType, Op, Value
-from bitc.ir.packing import WeightForm, pack_bits, pack_grouped_weights, pack_weights
+from bitc.ir.packing import WORD_BITS, WeightForm, pack_bits, pack_grouped_weights, pack_weights
+from bitc.ir.pairs import pair_words, table_of, worth_of
 from bitc.passes.lowering import Lowering, Refused
 from bitc.passes.padding import code_constant
 
@@ -51,7 +52,9 @@ def lower_threshold(op: Op, low: Lowering) -> None:
 
 
 def fused_threshold(product: Op, low: Lowering) -> Op | None:
-    """The ``q.threshold`` that alone reads the accumulator of ``product`` (after its border), if there is one."""
+    """The ``q.threshold`` that alone reads the accumulator of ``product`` (after its border), if there is one its kernel can end with."""
+    if product.attrs["form"] == "pairs":
+        return None
     value = product.result
     while value not in low.graph.outputs and len(low.users[value]) == 1:
         (user,) = low.users[value]
@@ -63,13 +66,18 @@ def fused_threshold(product: Op, low: Lowering) -> Op | None:
     return None
 
 
-def _signs(product: Op) -> np.ndarray:
-    """The signs ±1 of the weights [M, C/group, KH, KW]; a matrix [K, M] as a 1x1 kernel."""
+def _kernel(product: Op) -> np.ndarray:
+    """The weights' levels [M, C/group, KH, KW]; a matrix [K, M] as a 1x1 kernel."""
     codes = code_constant(product.operands[1])
+    return codes if product.name == "q.conv" else codes.T.reshape(codes.shape[1], codes.shape[0], 1, 1)
+
+
+def _signs(product: Op) -> np.ndarray:
+    """The signs ±1 of weights ±a, as :func:`_kernel`."""
+    codes = _kernel(product)
     if not np.isin(codes, (-_unit(product), _unit(product))).all():
         raise Refused("U112", "has weights that are not ±a", "weights of bits are ±a", str(product.operands[1].type))
-    signs = np.sign(codes)
-    return signs if product.name == "q.conv" else signs.T.reshape(signs.shape[1], signs.shape[0], 1, 1)
+    return np.asarray(np.sign(codes))
 
 
 def _unit(product: Op) -> int:
@@ -128,31 +136,31 @@ def limits(base: np.ndarray, step: int, t: np.ndarray, descending: np.ndarray, m
 
 
 def _window(product: Op, low: Lowering) -> tuple[Value, dict[str, Any]]:
-    """The input buffer of ``product`` and the attributes of a ``k.bconv`` that reads it."""
-    source, signs = _source(product), _signs(product)
-    form = _form(product, low)
-    counts = {"channels": signs.shape[0], "planes": source.levels.planes, "terms": signs[0].size}
-    attrs: dict[str, Any] = {**counts, "block": form.block, "byte_rows": form.byte_rows}
+    """The input buffer of ``product`` and the geometry of a kernel that reads it."""
+    source, kernel = _source(product), code_constant(product.operands[1]).shape
     if product.name == "q.matmul":
         placed = low.use(product.operands[0])
         if any(placed.halo):
             raise AssertionError("rows of codes never have a halo")
         one = (1, 1)
-        return placed.value, {
-            **attrs,
-            "taps": one,
-            "strides": one,
-            "dilations": one,
-            "at": (0, 0),
-            "size": (1, source.shape[0]),
-        }
+        size = (1, source.shape[0])
+        return placed.value, {"taps": one, "strides": one, "dilations": one, "at": (0, 0), "size": size}
     pads, pad_level = product.attrs["pads"], product.attrs["pad_level"]
     if any(pads) and not source.levels.contains(pad_level):
         raise Refused("U113", f"pads with level {pad_level}", f"padding is one of the levels {source.levels}")
     placed = low.padded(product.operands[0], pads, float(pad_level), product)
     at = (placed.halo[0] - pads[0], placed.halo[1] - pads[1])
-    geometry = {"taps": signs.shape[2:], "strides": product.attrs["strides"], "dilations": product.attrs["dilations"]}
-    return placed.value, {**attrs, **geometry, "at": at, "size": product.result.shape[2:]}
+    geometry = {"taps": kernel[2:], "strides": product.attrs["strides"], "dilations": product.attrs["dilations"]}
+    return placed.value, {**geometry, "at": at, "size": product.result.shape[2:]}
+
+
+def _of_bits(product: Op, low: Lowering) -> tuple[Value, dict[str, Any]]:
+    """The input buffer of ``product`` and the attributes of a ``k.bconv`` that reads it."""
+    source, signs = _source(product), _signs(product)
+    form = _form(product, low)
+    x, geometry = _window(product, low)
+    counts = {"channels": signs.shape[0], "planes": source.levels.planes, "terms": signs[0].size}
+    return x, {**counts, "block": form.block, "byte_rows": form.byte_rows, **geometry}
 
 
 def _classes(border: Op | None) -> dict[str, Any]:
@@ -182,7 +190,10 @@ def _whole_blocks(table: np.ndarray, block: int, absent: int) -> np.ndarray:
 
 
 def _accumulate(product: Op, result: Value, border: Op | None, low: Lowering) -> None:
-    x, attrs = _window(product, low)
+    if product.attrs["form"] == "pairs":
+        low.put(result, _looked_up(product, border, low))
+        return
+    x, attrs = _of_bits(product, low)
     base = _whole_blocks(base_table(product, border), attrs["block"], 0)
     weights, groups = _weights(product, low)
     operands = (x, weights, low.constant(base), *groups)
@@ -190,8 +201,29 @@ def _accumulate(product: Op, result: Value, border: Op | None, low: Lowering) ->
     low.put(result, made)
 
 
+def _looked_up(product: Op, border: Op | None, low: Lowering) -> Value:
+    """``k.pair_acc``: sum of offsets - step · sum of worths; channels that fill the last word are worth ``matrix[0, 0]`` each."""
+    source, kernel, form = _source(product), _kernel(product), low.forms.bits
+    levels = product.operands[1].type.levels  # type: ignore[union-attr]
+    worth = worth_of(source.levels, levels)
+    assert worth is not None, "the form is chosen where it fits"
+    x, geometry = _window(product, low)
+    channels, index = kernel.shape[1], (kernel - levels.lo) // levels.step
+    pairs = low.add("k.interleave", x, like=product, planes=source.levels.planes, channels=channels)
+    bits = np.stack([index & 1, index >> 1], axis=2).reshape(kernel.shape[0], 2 * channels, *kernel.shape[2:])
+    weights = low.constant(pack_weights(np.where(bits, -1, 1), 1, form))
+    absent = kernel[0, 0].size * (pair_words(channels) * WORD_BITS // 2 - channels)
+    base = worth.offsets[index].reshape(1, kernel.shape[0], -1).sum(axis=2)
+    base = base + worth.step * absent * int(worth.matrix[0, 0])
+    if border is not None:
+        base = base + np.asarray(border.operands[1].constant, np.int64)
+    operands = (pairs, weights, low.constant(table_of(worth.matrix)), low.constant(_whole_blocks(base, form.block, 0)))
+    counts = {"channels": kernel.shape[0], "terms": kernel[0].size, "block": form.block, "byte_rows": form.byte_rows}
+    return low.add("k.pair_acc", *operands, like=product, step=worth.step, **counts, **geometry, **_classes(border))
+
+
 def _bits(product: Op, border: Op | None, threshold: Op, low: Lowering) -> None:
-    x, attrs = _window(product, low)
+    x, attrs = _of_bits(product, low)
     source, (t, descending) = _source(product), threshold_tables(threshold)
     most = source.levels.planes * _signs(product)[0].size
     table = limits(base_table(product, border), _step(product), t, descending, most)

@@ -12,8 +12,10 @@ import numpy as np
 from bitc.errors import Diagnostic, OptionError
 from bitc.ir import BIPOLAR, Builder, CodeType, DType, Graph, Levels, Op, Value, rewrite
 from bitc.ir.integer_packing import INTEGER_FORMS
+from bitc.ir.packing import WORD_BITS
+from bitc.ir.pairs import worth_of
 from bitc.passes.base import Pass
-from bitc.passes.costs import COSTS, Costs, Work, integers_ns, plane_ns, sums_ns
+from bitc.passes.costs import COSTS, Costs, Work, integers_ns, pairs_ns, plane_ns, sums_ns
 from bitc.passes.facts import INT32
 from bitc.passes.integers import IntegerProducts, runs_as_bits, storage_of
 from bitc.passes.padding import code_constant
@@ -22,7 +24,7 @@ from bitc.passes.stored_levels import stored_levels
 from bitc.passes.value_sets import ValueSets
 from bitc.passes.weight_planes import WeightPlanes, weight_planes
 
-FORMS = ("auto", "planes", "integers")
+FORMS = ("auto", "planes", "pairs", "integers")
 MOST_BITS = 8
 
 
@@ -41,9 +43,10 @@ class SplitPlanes(Pass):
     multiplied once, signs that are constant in each channel join the middle. A padding tap reads, in each plane, the level whose
     sum is the padding level.
 
+    Products of at most four levels by four may also stay whole, marked ``form = "pairs"``: kernels look two bits by two up in a table.
     Where words of bits would be mostly empty (depthwise convolutions, images of few channels), products of one bit by one become
     products of integers here; other products are left to ``store-integers``. ``costs`` names the target's figures
-    (:mod:`bitc.passes.costs`), ``form`` decides instead of them: planes or integers, wherever both are possible. The graph's
+    (:mod:`bitc.passes.costs`), ``form`` decides instead of them: planes, pairs or integers, wherever possible. The graph's
     attribute ``form_costs`` holds (ONNX node, text) for each product that does not run as one bit by one: what each form would cost,
     the chosen one first.
     """
@@ -65,11 +68,13 @@ class SplitPlanes(Pass):
                 return None
             forms = sorted(forms_of(op, self.costs), key=self._rank)
             best = forms[0]
-            if best.bits != (1, 1):
+            if best.text != "1x1 planes":
                 weighed.append((op.loc, ", ".join(str(form) for form in forms)))
             if best.split is not None:
                 return _sum_of_products(op, best.split, activations, b)
-            return integers.product(op, b) if best.bits is None and runs_as_bits(op) else None
+            if best.kind == "pairs":
+                return b.add(op.name, *op.operands, loc=op.loc, **{**op.attrs, "form": "pairs"})
+            return integers.product(op, b) if best.kind == "integers" and runs_as_bits(op) else None
 
         after = rewrite(graph, rule)
         after.attrs["form_costs"] = tuple(weighed)
@@ -77,8 +82,7 @@ class SplitPlanes(Pass):
 
     def _rank(self, form: Form) -> tuple[bool, float]:
         """The sort key of forms: the best comes first."""
-        unwanted = self.form != "auto" and (form.bits is None) != (self.form == "integers")
-        return unwanted, form.ns
+        return self.form not in ("auto", form.kind), form.ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,35 +96,47 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A way to compute a product, and its cost. ``bits`` are planes of x and w, None for integers; ``split`` None leaves the op alone.
+    """A way to compute a product, and its cost. ``kind``: planes, pairs or integers; ``split`` None leaves the op whole.
 
-    >>> str(Form(12345.0, (4, 2), None))
+    >>> str(Form(12345.0, "planes", "4x2 planes"))
     '4x2 planes 12.3 us'
     """
 
     ns: float
-    bits: tuple[int, int] | None
-    split: Split | None
-    text: str = ""
+    kind: str
+    text: str
+    split: Split | None = None
 
     def __str__(self) -> str:
-        text = self.text if self.bits is None else f"{self.bits[0]}x{self.bits[1]} planes"
-        return f"{text} {self.ns / 1000:.3g} us"
+        return f"{self.text} {self.ns / 1000:.3g} us"
 
 
 def forms_of(op: Op, target: str) -> list[Form]:
-    """The ways to compute a product of codes on ``target``: as it stands, as integers, as sums of products of planes."""
-    x = op.operands[0].type
+    """The ways to compute a product of codes on ``target``: as it stands, by table, as integers, as sums of products of planes."""
+    x, w = op.operands[0].type, op.operands[1].type
     assert isinstance(x, CodeType)
+    assert isinstance(w, CodeType)
     costs, work = COSTS[target], work_of(op)
     storage = storage_of(op, INTEGER_FORMS[target].storage)
-    integers = Form(integers_ns(work, costs, storage.bytes, x.levels.count), None, None, f"{storage} integers")
+    integers = Form(integers_ns(work, costs, storage.bytes, x.levels.count), "integers", f"{storage} integers")
+    packing = work.inputs * x.levels.planes * costs.pack_ns
+    forms = [_cost(split, op, work, costs) for split in _splits(op)]
+    if costs.pairs and work.group == 1 and (x.levels.count, w.levels.count) != (2, 2) and _fits_pairs(op, x, w):
+        forms.append(Form(pairs_ns(work, costs) + packing, "pairs", "pairs"))
     if not runs_as_bits(op):
-        return [integers, *(_cost(split, op, work, costs) for split in _splits(op))]
+        return [integers, *forms]
     planes = x.levels.planes
-    ns = planes * (plane_ns(work, costs) + work.inputs * costs.pack_ns)
     packed = replace(integers, ns=integers.ns + work.pixels * work.out_c * costs.pack_ns)  # bits would come out as bits
-    return [Form(ns, (planes, 1), None), packed, *(_cost(split, op, work, costs) for split in _splits(op))]
+    return [Form(planes * plane_ns(work, costs) + packing, "planes", f"{planes}x1 planes"), packed, *forms]
+
+
+def _fits_pairs(op: Op, x: CodeType, w: CodeType) -> bool:
+    """Whether tables of two bits by two serve a product, and int32 holds its sums."""
+    work, worth = work_of(op), worth_of(x.levels, w.levels)
+    if worth is None:
+        return False
+    largest = int(np.abs(worth.offsets).max()) + worth.step * int(worth.matrix.max())
+    return largest * work.taps * (work.in_c + WORD_BITS) < INT32
 
 
 def work_of(op: Op) -> Work:
@@ -170,7 +186,7 @@ def _cost(split: Split, op: Op, work: Work, costs: Costs) -> Form:
         ns += work.inputs * (costs.byte_ns + planes * costs.plane_ns)
     else:
         ns += work.inputs * x.levels.planes * costs.pack_ns
-    return Form(ns, (planes, weights + split.weights.has_middle), split)
+    return Form(ns, "planes", f"{planes}x{weights + split.weights.has_middle} planes", split)
 
 
 @dataclass(frozen=True, slots=True)

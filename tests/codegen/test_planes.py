@@ -75,25 +75,27 @@ def network(x_levels: Levels, w_levels: Levels) -> Graph:
     return Graph("net", [x], b.ops, [b.add("nn.cast", product, to=DType.F32)])
 
 
-def agree(graph: Graph, target_name: str, folder: Path, form: str = "planes") -> list[str]:
-    """Assert that the C of ``graph`` gives the interpreter's bits; the kernels it calls."""
+def agree(graph: Graph, target_name: str, folder: Path, form: str = "planes", costs: str = "") -> list[str]:
+    """Assert that the C of ``graph`` and its k graph give the interpreter's bits; the kernels it calls."""
     target = TARGETS[target_name]
     if (reason := why_not(target.isa)) is not None:
         pytest.skip(reason)
     steps = (
-        SplitPlanes(target.isa, form),
+        SplitPlanes(costs or target.isa, form),
         StoreIntegers(),
         Thresholds(),
         FlattenRanks(),
         ExactPadding(),
         Canonicalise(),
     )
-    made = generated(lowered(run_passes(graph, steps), target), target, guard_bytes=64)
+    k = lowered(run_passes(graph, steps), target)
+    made = generated(k, target, guard_bytes=64)
     library = build(made, target, folder)
     for seed in range(3):
         shape = graph.inputs[0].shape
         x = np.random.default_rng(seed).normal(0, 6, shape).astype(np.float32)
         (wanted,) = evaluate(graph, [x])
+        np.testing.assert_array_equal(evaluate(k, [x])[0], wanted)
         np.testing.assert_array_equal(library.run([x])[0], wanted)
     return [layer["kernel"] for layer in made.manifest["layers"]]
 
@@ -104,6 +106,13 @@ def test_networks_of_planes(name: str, target: str, tmp_path: Path) -> None:
     kernels = agree(network(*NETWORKS[name]), target, tmp_path)
     assert not any("iconv" in kernel for kernel in kernels)
     assert any("bconv_acc" in kernel for kernel in kernels)
+
+
+@pytest.mark.parametrize("name", ["W2A2", "{0,1} x ternary", "ternary x ternary"])
+@pytest.mark.parametrize("target", ["portable", "avx2"])
+def test_networks_of_pairs(name: str, target: str, tmp_path: Path) -> None:
+    kernels = agree(network(*NETWORKS[name]), target, tmp_path, "pairs", costs="avx2")
+    assert sum("pairs_acc" in kernel for kernel in kernels) == 3  # the grouped convolution is none
 
 
 @pytest.mark.parametrize("name", ["W4A4 signed", "W2A2"])

@@ -11,6 +11,7 @@ from passes.harness import Inputs, op_names, parse, plain_text, same_meaning
 from bitc.errors import OptionError
 from bitc.ir import BIPOLAR, TERNARY, Builder, CodeType, Graph, Levels, TensorType
 from bitc.passes.costs import COSTS
+from bitc.passes.integers import StoreIntegers
 from bitc.passes.padding import ExactPadding
 from bitc.passes.split_planes import SplitPlanes
 
@@ -188,6 +189,20 @@ def test_products_share_the_planes_of_their_activations() -> None:
     assert products(after) == 8
 
 
+def test_pairs_stay_whole_and_are_marked() -> None:
+    step = SplitPlanes("avx2", "pairs")
+    graph = network(Levels(0, 1, 4), drawn(TERNARY, (4, 3, 3, 3)), TERNARY, pads=(1, 1, 1, 1))
+    after = StoreIntegers().run(step.run(graph))
+    (product,) = [op for op in after.ops if op.name == "q.conv"]
+    assert product.attrs["form"] == "pairs"
+    same_meaning(graph, after, levels_in(Levels(0, 1, 4)), runs=1)
+    assert "pairs" not in SplitPlanes("portable", "pairs").run(graph).attrs["form_costs"][0][1]
+    far = Levels(7, 5, 4)  # what the products differ by does not fit a byte eight times
+    for x, w, group in ((Levels(0, 1, 5), TERNARY, 1), (far, far, 1), (TERNARY, TERNARY, 2)):
+        other = network(x, drawn(w, (4, 2, 3, 3)), w, group=group)
+        assert "pairs" not in step.run(other).attrs["form_costs"][0][1]
+
+
 def test_what_stays() -> None:
     one_bit = network(BIPOLAR, drawn(BIPOLAR, (2, 3, 3, 3)), BIPOLAR)
     assert products(PLANES.run(one_bit)) == 1
@@ -208,12 +223,10 @@ def test_costs_choose(target: str) -> None:
     w = drawn(TERNARY, (64, 64, 3, 3))
     few = network(BIPOLAR, w, TERNARY, size=(8, 8))
     step = SplitPlanes(target)
-    after = step.run(few)
-    assert products(after) == 2
-    ((_, text),) = after.attrs["form_costs"]
-    first, second = text.split(", ")
-    assert first.startswith("1x2 planes")
-    assert "integers" in second
+    ((_, text),) = step.run(few).attrs["form_costs"]
+    *forms, last = text.split(", ")
+    assert "integers" in last
+    assert any(form.startswith("1x2 planes") for form in forms)
     bytes_ = Levels(-127, 1, 255)
     many = network(Levels(0, 1, 256), drawn(bytes_, (64, 64, 3, 3)), bytes_, size=(8, 8))
     assert op_names(step.run(many)) == op_names(many)
