@@ -6,8 +6,8 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from bitc.codegen.assembly import Assembly, Frame
 from bitc.codegen import kernels_matrices
+from bitc.codegen.assembly import Assembly, Frame
 from bitc.codegen.kernels import BY_IMAGE, calls_of
 from bitc.codegen.maps import dtype_of
 from bitc.codegen.memory_plan import ALIGN_BYTES, plan_memory

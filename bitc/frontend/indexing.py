@@ -73,6 +73,44 @@ def _scatter(n: Node, op_name: str, x: Value, indices: Value, updates: Value, at
     return cast_to(n, made, DType.BOOL)
 
 
+@handles("TensorScatter", since=24)
+def tensor_scatter(n: Node) -> Value:
+    """y = a cache [batch, .., positions, ..] with new entries written from ``write_indices`` on, around its end if circular"""
+    x, updates, starts = n.x(0), n.x(1), n.maybe(2)
+    axis, mode = n.axis(n.integer("axis", -2), len(x.shape)), n.text("mode", "linear")
+    if axis == 0 or mode not in ("linear", "circular") or x.shape[0] != updates.shape[0]:
+        raise n.broken(
+            "TensorScatter writes along an axis behind the batch, linear or circular", f"axis {axis}, {mode}"
+        )
+    rank, length = len(x.shape), x.shape[axis]
+    steps = n.constant(np.arange(updates.shape[axis]).reshape([-1 if a == axis else 1 for a in range(rank)]))
+    places = steps
+    if starts is not None:
+        first = n.emit("nn.reshape", cast_to(n, starts, DType.I64), shape=(x.shape[0], *[1] * (rank - 1)))
+        places = n.emit("nn.add", first, steps)
+    if mode == "circular":
+        size = n.scalar(length, places)
+        turns = n.emit("nn.mul", n.emit("nn.div", places, size), size)
+        places = n.emit("nn.sub", places, turns)
+    places = n.emit("nn.expand", places, shape=updates.shape)
+    return n.emit("nn.scatter_along", x, places, updates, axis=axis)
+
+
+@handles("ReverseSequence")
+def reverse_sequence(n: Node) -> Value:
+    """y = x with the first ``sequence_lens[b]`` steps of each sequence in reverse order"""
+    x, lengths = n.x(0), cast_to(n, n.x(1), DType.I64)
+    rank = len(x.shape)
+    batch, time = (n.axis(n.integer(name, default), rank) for name, default in (("batch_axis", 1), ("time_axis", 0)))
+    if batch == time or lengths.shape != (x.shape[batch],):
+        raise n.broken("ReverseSequence has a length for each sequence", f"{x.type}, {lengths.type}")
+    steps = n.constant(np.arange(x.shape[time]).reshape([-1 if a == time else 1 for a in range(rank)]))
+    length = n.emit("nn.reshape", lengths, shape=[x.shape[batch] if a == batch else 1 for a in range(rank)])
+    last = n.emit("nn.sub", n.emit("nn.sub", length, steps), n.scalar(1, lengths))
+    places = n.emit("nn.where", n.emit("nn.less", steps, length), last, steps)
+    return n.emit("nn.take_along", x, n.emit("nn.expand", places, shape=x.shape), axis=time)
+
+
 @handles("OneHot")
 def one_hot(n: Node) -> Value:
     """y = on where the new axis' position is the index, else off; an index outside the constant depth is off everywhere"""

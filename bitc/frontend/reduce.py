@@ -82,18 +82,29 @@ def cumulative_sum(n: Node) -> Value:
 def softmax(n: Node) -> Value:
     """y = softmax along one axis"""
     x = n.x()
-    return n.emit("nn.softmax", x, axis=n.axis(n.integer("axis", -1), len(x.shape)), log=n.op_type == "LogSoftmax")
+    return _softmax(n, x, n.axis(n.integer("axis", -1), len(x.shape)))
+
+
+def _softmax(n: Node, x: Value, axis: int) -> Value:
+    """Along one axis; the kernel is one of float32, so of other floats it is written out."""
+    log = n.op_type == "LogSoftmax"
+    if dtype_of(x) is DType.F32:
+        return n.emit("nn.softmax", x, axis=axis, log=log)
+    shifted = n.emit("nn.sub", x, n.emit("nn.reduce_max", x, axes=(axis,), keepdims=True))
+    powers = n.emit("nn.exp", shifted)
+    total = n.emit("nn.reduce_sum", powers, axes=(axis,), keepdims=True)
+    return n.emit("nn.sub", shifted, n.emit("nn.log", total)) if log else n.emit("nn.div", powers, total)
 
 
 @handles("Softmax", "LogSoftmax", until=12)
 def softmax_flattened(n: Node) -> Value:
     """y = softmax over all axes from ``axis`` on taken as one"""
-    x, log = n.x(), n.op_type == "LogSoftmax"
+    x = n.x()
     axis = n.axis(n.integer("axis", 1), len(x.shape))
     if prod(x.shape[axis:]) == x.shape[-1]:
-        return n.emit("nn.softmax", x, axis=len(x.shape) - 1, log=log)
+        return _softmax(n, x, len(x.shape) - 1)
     rows = n.emit("nn.reshape", x, shape=(*x.shape[:axis], prod(x.shape[axis:])))
-    return n.emit("nn.reshape", n.emit("nn.softmax", rows, axis=axis, log=log), shape=x.shape)
+    return n.emit("nn.reshape", _softmax(n, rows, axis), shape=x.shape)
 
 
 @handles("ArgMax", "ArgMin")

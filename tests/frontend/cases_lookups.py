@@ -124,4 +124,26 @@ NORMALISED = [
     one("BatchNormalization", "x s b m v", x=IMAGE, exact=False, name="computed parameters", **C),
 ]  # fmt: skip
 
-LOOKUP_CASES = LOOKUPS + EINSUM + REDUCED + NORMALISED
+SEQUENCES = [
+    one("ReverseSequence", "x l", x=random(4, 3, 2), l=np.array([4, 1, 2]), opsets=(10,)),
+    one("ReverseSequence", "x l", x=random(2, 5, 3), l=np.array([5, 3]), batch_axis=0, time_axis=1, name="batch first"),
+    *(
+        one(
+            "TensorScatter",
+            "x u w",
+            x=random(2, 3, 5, 4),
+            u=random(2, 3, 2, 4),
+            w=np.array([3, 4 if mode == "circular" else 1]),
+            mode=mode,
+            name=mode,
+            opsets=(24,),
+        )
+        for mode in ("linear", "circular")
+    ),
+]
+DOUBLES = random(2, 3, 4).astype(np.float64)
+SOFTMAX_OF_DOUBLES = [
+    one(kind, "x", x=DOUBLES, axis=1, opsets=(11, 13), exact=False, name="float64")
+    for kind in ("Softmax", "LogSoftmax")
+]
+LOOKUP_CASES = SEQUENCES + SOFTMAX_OF_DOUBLES + LOOKUPS + EINSUM + REDUCED + NORMALISED
