@@ -10,6 +10,9 @@ environment variable ``BITC_BACKEND_TARGET`` chooses another.
 Shapes are fixed when bitc compiles. A model that leaves them open, by symbolic dimensions or by inputs that hold a shape, axes, a
 number of elements and the like, is compiled when it first runs, for the shapes of its inputs and the values of those few inputs; the
 result is kept for the next run with the same.
+
+C has no integers of 4 bits and no floats of 4 or 8; inputs and outputs of these types are handed to the compiled network as wider
+numbers, which is not seen outside.
 """
 
 from __future__ import annotations
@@ -29,10 +32,26 @@ from onnx.backend.test.runner import BackendIsNotSupposedToImplementIt
 from bitc.compiler import compile
 from bitc.errors import BitcError, Diagnostic, OptionError, UnsupportedError
 from bitc.frontend.load import NEWEST_OPSET
-from bitc.session import Session
+from bitc.session import NodeArg, Session
 
 TARGET_VARIABLE = "BITC_BACKEND_TARGET"
 DEFAULT_TARGET = "portable"
+
+_WIDER = {
+    **dict.fromkeys(
+        (
+            onnx.TensorProto.FLOAT8E4M3FN,
+            onnx.TensorProto.FLOAT8E4M3FNUZ,
+            onnx.TensorProto.FLOAT8E5M2,
+            onnx.TensorProto.FLOAT8E5M2FNUZ,
+            onnx.TensorProto.FLOAT4E2M1,
+        ),
+        onnx.TensorProto.FLOAT,
+    ),
+    onnx.TensorProto.INT4: onnx.TensorProto.INT8,
+    onnx.TensorProto.UINT4: onnx.TensorProto.UINT8,
+}
+_WIDE = ".wide"
 
 _OPEN_SHAPES = {"O001", "U005"}
 """Diagnostics of dimensions without a size, and of a free dimension that is no batch."""
@@ -74,14 +93,13 @@ class BitcBackendRep(BackendRep):
             inputs = dict(zip(self._names, arrays, strict=True))
         named = {name: np.asarray(array) for name, array in inputs.items()}
         session = self.session or self._specialised(named)
-        return tuple(
-            session.run(None, {arg.name: named[arg.name] for arg in session.get_inputs() if arg.name in named})
-        )
+        feeds = {port.name: _widened(port, named) for port in session.get_inputs() if _own_name(port) in named}
+        return tuple(map(_narrowed, self._model.graph.output, session.run(None, feeds)))
 
     def _compiled(self, model: onnx.ModelProto) -> Session:
         with tempfile.TemporaryDirectory(prefix="bitc-backend-") as folder:
             path = Path(folder) / "model.onnx"
-            path.write_bytes(model.SerializeToString())
+            path.write_bytes(_with_wide_ports(model).SerializeToString())
             try:
                 artifact = compile(path, target=self._target, out=Path(folder) / "c", c_flags=self._c_flags)
             except (UnsupportedError, OptionError) as error:
@@ -186,6 +204,44 @@ def _specialise(model: onnx.ModelProto, named: Mapping[str, np.ndarray], fixed: 
         else:
             made.graph.input.append(_described(value.name, named[value.name]) if value.name in named else value)
     return made
+
+
+def _with_wide_ports(model: onnx.ModelProto) -> onnx.ModelProto:
+    """``model`` with wider numbers for inputs and outputs of narrow types, under other names, and casts behind and before them."""
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    del made.graph.node[:]
+    for value in made.graph.input:
+        narrow = value.type.tensor_type.elem_type
+        if narrow in _WIDER:
+            cast = helper.make_node("Cast", [value.name + _WIDE], [value.name], to=narrow)
+            if _WIDER[narrow] == onnx.TensorProto.FLOAT:
+                cast.attribute.append(helper.make_attribute("saturate", 0))  # infinities stay
+            made.graph.node.append(cast)
+            value.type.tensor_type.elem_type = _WIDER[narrow]
+            value.name += _WIDE
+    made.graph.node.extend(model.graph.node)
+    for value in made.graph.output:
+        wider = _WIDER.get(value.type.tensor_type.elem_type)
+        if wider is not None:
+            made.graph.node.append(helper.make_node("Cast", [value.name], [value.name + _WIDE], to=wider))
+            value.type.tensor_type.elem_type = wider
+            value.name += _WIDE
+    return made
+
+
+def _own_name(port: NodeArg) -> str:
+    return port.name.removesuffix(_WIDE)
+
+
+def _widened(port: NodeArg, named: Mapping[str, np.ndarray]) -> np.ndarray:
+    array = named[_own_name(port)]
+    return array.astype(port.dtype) if port.name.endswith(_WIDE) else array
+
+
+def _narrowed(value: onnx.ValueInfoProto, array: np.ndarray) -> np.ndarray:
+    narrow = value.type.tensor_type.elem_type
+    return array.astype(helper.tensor_dtype_to_np_dtype(narrow)) if narrow in _WIDER else array
 
 
 def _described(name: str, array: np.ndarray) -> onnx.ValueInfoProto:

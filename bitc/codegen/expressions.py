@@ -213,7 +213,7 @@ _INTEGER: dict[str, Form] = {
 
 def cast(a: str, source: DType, to: DType) -> str:
     """A conversion. Floats outside the range of an integer type become its least value (int32, int64), as on x86; narrower types
-    take the low bits of that."""
+    take the low bits of that, and so does uint64 of negative numbers."""
     if to is DType.BOOL:
         return f"(uint8_t)({a} != {literal(0, source)})"
     if to is DType.F16:
@@ -226,4 +226,7 @@ def cast(a: str, source: DType, to: DType) -> str:
     )
     least = "INT64_MIN" if wide is DType.I64 else "INT32_MIN"
     whole = f"{a} >= {low} && {a} < {high} ? ({CTYPES[wide]}){a} : {least}"
-    return whole if to is wide else f"({CTYPES[to]})({whole})"
+    narrow = whole if to is wide else f"({CTYPES[to]})({whole})"
+    if to is not DType.U64:
+        return narrow
+    return f"{a} >= {high} ? {a} < {literal(2.0**64, source)} ? (uint64_t){a} : 0 : {narrow}"

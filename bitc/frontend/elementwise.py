@@ -74,13 +74,14 @@ def binary(n: Node) -> Value:
 
 @handles(*_VARIADIC)
 def variadic(n: Node) -> Value:
-    """y = f(f(a, b), c) ...; onnxruntime's Mean multiplies the sum by the float32 nearest to 1/n"""
+    """y = f(f(a, b), c) ...; onnxruntime's Mean multiplies the sum by the number nearest to 1/n"""
     operands = [n.x(i) for i in range(len(n.inputs))]
     if not operands:
         raise n.broken(f"{n.op_type} needs at least one input")
     y = reduce(lambda a, b: n.emit(_VARIADIC[n.op_type], a, b), operands)
     if n.op_type == "Mean" and len(operands) > 1:
-        y = n.emit("nn.mul", y, n.scalar(np.float32(1) / np.float32(len(operands)), y))
+        kind = dtype_of(y).numpy.type
+        y = n.emit("nn.mul", y, n.scalar(kind(1) / kind(len(operands)), y))
     return y
 
 

@@ -76,6 +76,8 @@ def _is_half(node: Node, halves: Sequence[int], index: int) -> bool:
     """Whether ONNX gives result ``index`` the type of the float16 operands; LayerNormalization's mean, for one, is float32 for all."""
     if canonical_domain(node.proto.domain) or not onnx.defs.has(node.op_type):
         return True
+    if node.op_type == "DequantizeLinear":
+        return node.integer("output_dtype", onnx.TensorProto.FLOAT16) == onnx.TensorProto.FLOAT16
     schema: Any = onnx.defs.get_schema(node.op_type, node.opset)
     types = {schema.inputs[min(i, len(schema.inputs) - 1)].type_str for i in halves}
     return schema.outputs[min(index, len(schema.outputs) - 1)].type_str in types

@@ -132,3 +132,33 @@ def test_another_number_of_inputs_is_an_error() -> None:
     compiled = backend.prepare(reshaping([2, 3]))
     with pytest.raises(ValueError, match="zip"):
         compiled.run([X])
+
+
+@pytest.mark.parametrize(
+    ("kind", "numbers"),
+    [
+        (TensorProto.INT4, [-8, -1, 0, 7]),
+        (TensorProto.UINT4, [0, 1, 9, 15]),
+        (TensorProto.FLOAT4E2M1, [-6, 0.5, -0.0, 3]),
+        (TensorProto.FLOAT8E4M3FN, [448, -0.0, 2**-9, np.nan]),
+        (TensorProto.FLOAT8E5M2, [np.inf, -np.inf, np.nan, -(2**-16)]),
+    ],
+)
+def test_types_c_does_not_have_go_in_and_out(kind: int, numbers: list[float]) -> None:
+    """As NumPy's arrays of that type; in between as wider numbers. A reversal shows that nothing is only passed through."""
+    dtype = helper.tensor_dtype_to_np_dtype(kind)
+    turned = helper.make_node("Slice", ["x", "s", "e", "a", "t"], ["y"])
+    constants = [
+        helper.make_node("Constant", [], [n], value_ints=[v]) for n, v in zip("seat", (-1, -9, 0, -1), strict=True)
+    ]
+    graph = helper.make_graph(
+        [*constants, turned],
+        "g",
+        [helper.make_tensor_value_info("x", kind, [4])],
+        [helper.make_tensor_value_info("y", kind, [4])],
+    )
+    x = np.asarray(numbers).astype(dtype)
+    (found,) = backend.run_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)]), [x])
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found.astype(F), x[::-1].astype(F))
+    np.testing.assert_array_equal(np.signbit(found.astype(F)), np.signbit(x[::-1].astype(F)))

@@ -119,6 +119,14 @@ def test_floats_outside_an_integer_type_give_its_least_value(tmp_path: Path) -> 
     assert got[1].tolist() == [[least] * 3 + [3_000_000_000, -3_000_000_000, least, 2147483520, -(2**31), -1, 1]]
 
 
+def test_floats_above_the_signed_range_are_unsigned(tmp_path: Path) -> None:
+    n = Net(0)
+    x = np.array([[2.0**63, 1e19, 1.8e19, 2.0**64, np.inf, -1.0, -3.5, 7.9, 2.0**62]], np.float32)
+    got, _ = run(n.graph(n.b.add("nn.cast", n.input(*x.shape), to=DType.U64)), [x], tmp_path)
+    wanted = [int(v) % 2**64 if v < 2**64 else 0 for v in x[0].tolist()]
+    assert got[0][0].tolist() == wanted
+
+
 def test_functions_of_the_math_library_are_close(tmp_path: Path) -> None:
     n = Net(0)
     x = np.linspace(0.01, 9, 999, dtype=np.float32)[np.newaxis] * np.array([[1.0], [0.3]], np.float32)
