@@ -1,7 +1,8 @@
 """Proof that a network treats the images of a batch alike: the same model imported for one image and for two is compared.
 
 If both graphs are the same op for op, every computed value doubles along axis 0 and nowhere else, and no op mixes along axis 0, then
-image i of the outputs depends on image i of the inputs only, by the same rule for each i.
+image i of the outputs depends on image i of the inputs only, by the same rule for each i. Axis 0 may be the batch with other axes
+merged into it behind it (heads of an attention): then one image is a half of the elements in memory, which every op keeps apart.
 """
 
 from __future__ import annotations
@@ -28,29 +29,37 @@ def dependences(one: Graph, two: Graph) -> list[str]:
     found = [
         f"input {a.name!r} has no free leading dimension"
         for a, b in zip(one.inputs, two.inputs, strict=True)
-        if not _doubles(a, b)
+        if not _is_batch(a, b)
     ]
     for a, b in zip(one.ops, two.ops, strict=True):
         reason = _constant_reason(a, b) if a.name == "nn.constant" else _reason(a, b)
         if reason:
             found.append(f"{a.loc}: {reason}")
-    return found + [f"output {v.name!r} is a constant" for v in one.outputs if v.constant is not None]
+    for x, y in zip(one.outputs, two.outputs, strict=True):
+        if x.constant is not None:
+            found.append(f"output {x.name!r} is a constant")
+        elif _doubles(x, y) and not _is_batch(x, y):
+            found.append(f"output {x.name!r} has other axes merged into its leading one")
+    return found
+
+
+def _is_batch(a: Value, b: Value) -> bool:
+    """Whether the leading axis is the batch alone."""
+    return _doubles(a, b) and a.shape[0] == 1
 
 
 def _doubles(a: Value, b: Value) -> bool:
-    return bool(a.shape) and a.shape[0] == 1 and b.shape == (2, *a.shape[1:])
+    return bool(a.shape) and b.shape == (2 * a.shape[0], *a.shape[1:])
 
 
 def _constant_reason(a: Op, b: Op) -> str:
-    """A constant is the same for any batch, or one row that is repeated for each image."""
+    """A constant is the same for any batch, or what is repeated for each image."""
     x, y = a.attrs["value"], b.attrs["value"]
     if x.shape != y.shape and not _doubles(a.result, b.result):
         return "a constant's shape depends on the batch in another way than along its leading axis"
-    return (
-        ""
-        if np.array_equal(np.broadcast_to(x, y.shape), y, equal_nan=x.dtype.kind == "f")
-        else "a constant depends on the batch"
-    )
+    repeated = x if x.shape == y.shape else np.concatenate([x, x])
+    same = np.array_equal(repeated, y, equal_nan=x.dtype.kind == "f")
+    return "" if same else "a constant depends on the batch"
 
 
 def _reason(a: Op, b: Op) -> str:
@@ -95,7 +104,7 @@ def _equal(x: Any, y: Any) -> bool:
 
 
 def _doubled(x: tuple[int, ...], y: tuple[int, ...]) -> bool:
-    return x == y or (x[:1] == (1,) and y == (2, *x[1:]))
+    return x == y or (bool(x) and y == (2 * x[0], *x[1:]))
 
 
 def _along_batch(op: Op) -> bool:
@@ -111,5 +120,6 @@ def _along_batch(op: Op) -> bool:
     if op.name == "nn.pad":
         return bool(attrs["pads"][0] or attrs["pads"][rank])
     if op.name == "nn.slice":
-        return bool(attrs["starts"][0] != 0 or attrs["steps"][0] != 1)
+        whole = slice(attrs["starts"][0], attrs["stops"][0], attrs["steps"][0])
+        return whole != slice(0, op.operands[0].shape[0], 1)
     return False

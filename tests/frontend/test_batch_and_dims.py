@@ -100,6 +100,55 @@ def test_mixing_images_is_refused(nodes: list[onnx.NodeProto], constants: dict[s
     assert (found.code, found.hint) == ("U005", "--dim N=1")
 
 
+def test_other_axes_may_be_merged_behind_the_batch() -> None:
+    """Heads of an attention are merged into the leading axis and taken out of it again."""
+    nodes = [
+        node("Transpose", "x", "t", perm=[0, 2, 1]),
+        node("Reshape", "t merged", "h"),
+        node("Transpose", "h", "k", perm=[0, 2, 1]),
+        node("MatMul", "k h", "p"),
+        node("Softmax", "p", "q", axis=-1),
+        node("MatMul", "h q", "m"),
+        node("Reshape", "m split"),
+    ]
+    constants = {"merged": np.array([-1, 1, 4]), "split": np.array([-1, 3, 4])}
+    proto = net(nodes, ["N", 4, 3], constants)
+    graph = import_model(proto)
+    x = np.random.default_rng(1).normal(size=(3, 4, 3)).astype(F)
+    ours = np.concatenate([evaluate(graph, {"x": x[i : i + 1]})[0] for i in range(3)])
+    assert_close([ours], run_onnxruntime(proto, {"x": x}))
+
+
+MERGED = node("Reshape", "x merged", "h")
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [MERGED, node("Identity", "h")],
+        [
+            MERGED,
+            node("Shape", "h", "sizes"),
+            node("Slice", "sizes zero one zero", "rows"),
+            node("Div", "rows two", "half"),
+            node("Slice", "h zero half zero", "part"),
+            node("Reshape", "part again"),
+        ],
+        [
+            MERGED,
+            node("ReduceMax", "h", "m", axes=[0], keepdims=1),
+            node("Sub", "h m", "d"),
+            node("Reshape", "d split"),
+        ],
+    ],
+)
+def test_mixing_images_behind_a_merge_is_refused(nodes: list[onnx.NodeProto]) -> None:
+    """The merged axis as an output, its first half (half of all images), its maximum."""
+    constants = {"merged": [-1, 3], "zero": [0], "one": [1], "two": [2], "again": [-1, 2, 3], "split": [-1, 4, 3]}
+    with pytest.raises(UnsupportedError, match="U005"):
+        import_model(net(nodes, ["N", 4, 3], {name: np.asarray(v, np.int64) for name, v in constants.items()}))
+
+
 def test_operands_of_lower_rank_do_not_carry_the_batch() -> None:
     """[N, 2, 4] + reshape(x, [N, 4]): the batch of the second meets axis 1 of the first, which two images would hide."""
     nodes = [node("Slice", "x s e a", "h"), node("Reshape", "h to", "low"), node("Add", "x low")]
