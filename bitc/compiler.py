@@ -116,7 +116,7 @@ def passes_for(target: Target, options: Options) -> tuple[Pass, ...]:
         bit_block=bits.block, byte_rows=bits.byte_rows, float_block=target.float_block, integers=target.isa
     )
     storage = INTEGER_FORMS[target.isa].storage
-    return (*to_codes(options.sign_zero, storage), *kernels)
+    return (*to_codes(options.sign_zero, storage, target.isa), *kernels)
 
 
 def _recorded(options: Options) -> dict[str, str]:

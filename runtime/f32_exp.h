@@ -2,7 +2,7 @@
 #ifndef BITC_F32_EXP_H
 #define BITC_F32_EXP_H
 
-#include "base.h"
+#include "pick.h"
 
 /* 2^n for -126 <= n <= 127. */
 BITC_INLINE float bitc_fpow2(int32_t n) {
@@ -10,18 +10,6 @@ BITC_INLINE float bitc_fpow2(int32_t n) {
     float v;
     memcpy(&v, &bits, sizeof v);
     return v;
-}
-
-/* first ? a : b, by a mask: gcc would carry the constant of a conditional through all that follows, as a branch that
- * keeps the loop around it from being vectorised. */
-BITC_INLINE float bitc_fpick(int first, float a, float b) {
-    const uint32_t mask = 0u - (uint32_t)first;
-    uint32_t a_bits, b_bits;
-    memcpy(&a_bits, &a, sizeof a_bits);
-    memcpy(&b_bits, &b, sizeof b_bits);
-    a_bits = (a_bits & mask) | (b_bits & ~mask);
-    memcpy(&a, &a_bits, sizeof a);
-    return a;
 }
 
 /* e^x within 1 ULP (0.96 measured, over every seventh float; a subnormal result within 1 unit of 2^-149); NaN of NaN,

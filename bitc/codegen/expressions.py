@@ -16,7 +16,6 @@ _UNSIGNED = frozenset({DType.U8, DType.U16, DType.U32, DType.U64})
 _LIBM = {
     "nn.floor": "floor",
     "nn.ceil": "ceil",
-    "nn.round": "rint",
     "nn.sqrt": "sqrt",
     "nn.log": "log",
     "nn.tanh": "tanh",
@@ -154,6 +153,7 @@ _FLOAT: dict[str, Form] = {
     **{name: (lambda op, a, c=c: f"{a[0]} {c} {a[1]}") for name, c in _ARITHMETIC.items()},  # type: ignore[misc]
     **{name: (lambda op, a, c=c: f"{c}{_suffix(op)}({a[0]})") for name, c in _LIBM.items()},  # type: ignore[misc]
     "nn.div": lambda op, a: f"{a[0]} / {a[1]}",
+    "nn.round": lambda op, a: f"{'bitc_fround' if _suffix(op) else 'rint'}({a[0]})",
     "nn.exp": lambda op, a: _exp(op, a[0]),
     "nn.pow": lambda op, a: f"pow{_suffix(op)}({a[0]}, {a[1]})",
     "nn.fmod": lambda op, a: f"fmod{_suffix(op)}({a[0]}, {a[1]})",

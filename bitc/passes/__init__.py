@@ -17,6 +17,7 @@ from bitc.passes.padding import ExactPadding
 from bitc.passes.pads import AbsorbPads
 from bitc.passes.pull_scales import PullScales
 from bitc.passes.recognise import RecogniseCodes
+from bitc.passes.split_planes import SplitPlanes
 from bitc.passes.straight_through import StraightThrough
 from bitc.passes.thresholds import Thresholds
 from bitc.passes.views import SinkViews
@@ -25,8 +26,11 @@ from bitc.passes.volumes import FlattenVolumes
 __all__ = ["KNOWN_PASSES", "Pass", "to_codes", "to_kernels"]
 
 
-def to_codes(sign_zero: str = "exact", storage: str = "u8") -> tuple[Pass, ...]:
-    """The passes from the imported ``nn`` graph to a ``q`` graph in which every product that can be is one of codes."""
+def to_codes(sign_zero: str = "exact", storage: str = "u8", costs: str = "portable") -> tuple[Pass, ...]:
+    """The passes from the imported ``nn`` graph to a ``q`` graph in which every product that can be is one of codes or integers.
+
+    ``storage`` is how codes of many levels are stored best, ``costs`` names the target's measured costs.
+    """
     return (
         Canonicalise(),
         SignOfZero(sign_zero),
@@ -42,10 +46,11 @@ def to_codes(sign_zero: str = "exact", storage: str = "u8") -> tuple[Pass, ...]:
         Canonicalise(),
         PullScales(),
         RecogniseCodes(),
+        StateContracts(),
+        SplitPlanes(costs),
         StoreIntegers(storage),
         IntegerChains(),
         CommonSubexpressions(),
-        StateContracts(),
         Thresholds(),
         AbsorbPads(),
         FlattenRanks(),
@@ -74,6 +79,7 @@ KNOWN_PASSES: dict[str, type[Pass]] = {
         DenseToConv,
         PullScales,
         RecogniseCodes,
+        SplitPlanes,
         StoreIntegers,
         StateContracts,
         Thresholds,
