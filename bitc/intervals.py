@@ -22,7 +22,7 @@ from bitc.ir.interpreter import evaluate_op
 
 UNIT_ROUNDOFF = 2.0**-24
 LIBM_ULPS = 4
-"""What a float32 exp, tanh, sigmoid, erf or log may be off, in units in the last place."""
+"""What a function of the C library may be off, in units in the last place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,14 +190,18 @@ def _outward(lo: np.ndarray, hi: np.ndarray) -> Interval:
     return Interval(np.nextafter(down, np.float32(-np.inf)), np.nextafter(up, np.float32(np.inf)))
 
 
-_LIBM = {"nn.exp", "nn.log", "nn.tanh", "nn.sigmoid", "nn.erf", "nn.pow"}
+_LIBM = {
+    *("nn.exp", "nn.log", "nn.tanh", "nn.sigmoid", "nn.erf", "nn.pow"),
+    *("nn.sin", "nn.cos", "nn.tan", "nn.asin", "nn.acos", "nn.atan"),
+    *("nn.sinh", "nn.cosh", "nn.asinh", "nn.acosh", "nn.atanh"),
+}
 
 
 def _libm(op: Op, x: Interval) -> Interval:
     if op.name not in _LIBM:
         return x
-    ulp = np.spacing(np.abs(x.lo)) * LIBM_ULPS, np.spacing(np.abs(x.hi)) * LIBM_ULPS
-    return Interval(x.lo - ulp[0], x.hi + ulp[1])
+    lo, hi = (np.where(np.isfinite(end), np.spacing(np.abs(end)) * LIBM_ULPS, 0) for end in (x.lo, x.hi))
+    return Interval(x.lo - lo, x.hi + hi)
 
 
 def _elementwise(op: Op, xs: list[Interval]) -> Interval:
@@ -261,6 +265,25 @@ def _divide(op: Op, xs: list[Interval]) -> Interval:
     return Interval(np.where(straddles, -np.inf, lo).astype(lo.dtype), np.where(straddles, np.inf, hi).astype(hi.dtype))
 
 
+def _cosh(op: Op, xs: list[Interval]) -> Interval:
+    """Even, and least at 0."""
+    size = _abs(op, xs)
+    return Interval(np.cosh(size.lo), np.cosh(size.hi))
+
+
+def _wave(op: Op, xs: list[Interval]) -> Interval:
+    one = np.ones_like(xs[0].lo)
+    return Interval(-one, one)
+
+
+def _anything(op: Op, xs: list[Interval]) -> Interval:
+    """What is not monotone, and was not worth a rule, may be any number of its type."""
+    dtype = xs[0].lo.dtype
+    shape = np.broadcast_shapes(*(x.lo.shape for x in xs))
+    ends = (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return Interval(np.full(shape, ends[0], dtype), np.full(shape, ends[1], dtype))
+
+
 _SPECIAL: dict[str, Callable[[Op, list[Interval]], Interval]] = {
     "nn.abs": _abs,
     "nn.equal": _equal,
@@ -269,6 +292,11 @@ _SPECIAL: dict[str, Callable[[Op, list[Interval]], Interval]] = {
     "nn.prelu": _prelu,
     "nn.div": _divide,
     "nn.reciprocal": _divide,
+    "nn.cosh": _cosh,
+    "nn.sin": _wave,
+    "nn.cos": _wave,
+    **dict.fromkeys(("nn.tan", "nn.fmod", "nn.shift_left", "nn.shift_right"), _anything),
+    **dict.fromkeys(("nn.bit_and", "nn.bit_or", "nn.bit_xor"), _anything),
 }
 
 

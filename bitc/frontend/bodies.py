@@ -68,8 +68,11 @@ def _by_body(node: Node, *, known_form: bool) -> Sequence[Value] | None:
         if known_form:
             return None
         raise problem
-    found = [names.get(name) for name in body.output]
-    return [value for value in found if value is not None] if None not in found[: len(node.proto.output)] else None
+    found = [names.get(name) for name in body.output][: len(node.proto.output)]
+    made = [value for value in found if value is not None]
+    if any(value is None and name for value, name in zip(found, node.proto.output, strict=True)):
+        return None
+    return [made[0] if value is None else value for value in found]  # what has no name is not looked at
 
 
 def _function(node: Node) -> onnx.FunctionProto | None:

@@ -89,6 +89,8 @@ def test_a_sign_is_unsure_only_where_the_sum_may_be_zero() -> None:
         ("div", -3.0),
         ("sub", 0.3),
         ("max", 0.1),
+        ("fmod", 1e-6),
+        *((name, None) for name in ("sin", "cos", "tan", "atan", "sinh", "cosh", "asinh")),
     ],
 )
 def test_elementwise_ops_enclose_every_value_between_the_ends(name: str, constant: float | None) -> None:
@@ -110,6 +112,19 @@ def test_elementwise_ops_enclose_every_value_between_the_ends(name: str, constan
     for share in np.linspace(0, 1, 11):
         inner = known[product].lo + np.float32(share) * (known[product].hi - known[product].lo)
         assert known[result].holds(np.asarray(g.ops[-1].decl.evaluate(inner.astype(np.float32), *others))).all()
+
+
+@pytest.mark.parametrize("name", ["sin", "cos", "tan", "cosh"])
+def test_functions_that_turn_enclose_what_lies_between_wide_ends(name: str) -> None:
+    """Two large terms that cancel leave nothing but their rounding, which is larger than a period."""
+    b = Builder()
+    x = b.input("x", TensorType((1, 2)))
+    y = b.add(f"nn.{name}", b.add("nn.matmul", x, b.constant(np.full((2, 1), 0.3, np.float32))))
+    known = evaluate_intervals(Graph("g", [x], b.ops, [y]), [np.array([[1e8, -1e8]], np.float32)])
+    total = known[b.ops[-1].operands[0]]
+    assert (total.hi - total.lo > 7).all()
+    inside = np.linspace(total.lo.item(), total.hi.item(), 1001, dtype=np.float32)[:, np.newaxis]
+    assert known[y].holds(np.asarray(b.ops[-1].decl.evaluate(inside))).all()
 
 
 def test_argmax_of_overlapping_scores_may_be_any() -> None:
