@@ -85,7 +85,8 @@ static inline void bitc_take_nd(const bitc_tuples *g, const void *x, const void 
         for (int32_t t = 0; t < g->tuples; t++, to += (ptrdiff_t)g->run * element_bytes) {
             ptrdiff_t at = b * g->part;
             for (int32_t d = 0; d < g->depth; d++, i++) {
-                at += bitc_index_inside(bitc_index_at(indices, i, index_bytes, g->length[d]), g->length[d]) * g->step[d];
+                const int64_t v = bitc_index_at(indices, i, index_bytes, g->length[d]);
+                at += bitc_index_inside(v, g->length[d]) * g->step[d];
             }
             memcpy(to, (const char *)x + at * element_bytes, (size_t)(g->run * element_bytes));
         }
@@ -93,7 +94,8 @@ static inline void bitc_take_nd(const bitc_tuples *g, const void *x, const void 
 }
 
 /* Elements of x before the run a tuple points at, -1 if it points outside. */
-BITC_INLINE ptrdiff_t bitc_tuple_place(const bitc_tuples *g, const void *indices, ptrdiff_t tuple, int32_t index_bytes) {
+BITC_INLINE ptrdiff_t bitc_tuple_place(const bitc_tuples *g, const void *indices, ptrdiff_t tuple,
+                                       int32_t index_bytes) {
     ptrdiff_t at = 0;
     for (int32_t d = 0; d < g->depth; d++) {
         const int64_t v = bitc_index_at(indices, tuple * g->depth + d, index_bytes, g->length[d]);

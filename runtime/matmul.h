@@ -12,8 +12,8 @@ typedef struct bitc_matmul {
     int32_t b_outer, b_inner, b_row, b_column;
 } bitc_matmul;
 
-/* bitc_matmul_<name>(g, a, b, y): y [outer * inner][m][n], dense, sums in order of k. `wide` is the type the arithmetic is
- * done in: an unsigned one for integers, so that they wrap round. y overlaps neither a nor b. */
+/* bitc_matmul_<name>(g, a, b, y): y [outer * inner][m][n], dense, sums in order of k. `wide` is the type the arithmetic
+ * is done in: an unsigned one for integers, so that they wrap round. y overlaps neither a nor b. */
 #define BITC_MATMUL(name, type, wide)                                                                                  \
     /* One row of y as a sum of rows of b, whose columns lie side by side. */                                          \
     BITC_INLINE void name##_by_rows(const bitc_matmul *g, const type *a, const type *b, type *y) {                     \

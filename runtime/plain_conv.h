@@ -36,7 +36,8 @@ typedef struct bitc_plain_conv {
         const ptrdiff_t depth = (ptrdiff_t)g->taps_h * g->taps_w * g->in_c;                                            \
         for (int32_t oy = y0; oy < y1; oy++, y += g->out_row) {                                                        \
             for (int32_t ox = 0; ox < g->out_w; ox++) {                                                                \
-                const type *from = x + (ptrdiff_t)oy * g->step_h * g->in_row + (ptrdiff_t)ox * g->step_w * g->in_pixel; \
+                const type *row = x + (ptrdiff_t)oy * g->step_h * g->in_row;                                           \
+                const type *from = row + (ptrdiff_t)ox * g->step_w * g->in_pixel;                                      \
                 type *to = y + (ptrdiff_t)ox * g->out_pixel;                                                           \
                 for (int32_t m = 0; m < g->groups * g->out_c; m++) {                                                   \
                     to[m] = name##_one(g, from + (ptrdiff_t)(m / g->out_c) * g->in_c, w + m * depth);                  \
