@@ -1,4 +1,4 @@
-"""What this machine's CPU can do, in the words of Linux's /proc/cpuinfo."""
+"""What this machine's CPU can do and what it is called, in the words of Linux's /proc/cpuinfo."""
 
 from __future__ import annotations
 
@@ -15,3 +15,15 @@ def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
         return frozenset()
     found = re.search(r"^flags\s*:\s*(.*)$", cpuinfo.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
     return frozenset(found.group(1).split()) if found else frozenset()
+
+
+@cache
+def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """What this CPU calls itself, with family, model and stepping where Linux tells them."""
+    found: dict[str, str] = {}
+    if cpuinfo.is_file():
+        first = cpuinfo.read_text(encoding="ascii", errors="replace").split("\n\n", 1)[0]
+        found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
+    name = found.get("model name") or platform.processor() or platform.machine()
+    numbers = [found[key] for key in ("cpu family", "model", "stepping") if key in found]
+    return f"{name} ({'/'.join(numbers)})" if numbers else name
