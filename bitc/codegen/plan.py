@@ -155,10 +155,11 @@ class Program:
         return counts
 
     def unused_parameters(self) -> list[str]:
-        """Parameters of the function of one item that nothing reads."""
+        """Parameters of the function of one item that nothing reads or, being of no elements, nothing writes."""
         text = " ".join(argument for step in self.steps for call in step.calls for argument in call.arguments)
         read = set(re.findall(r"\w+", text))
-        named = [f"in{i}" for i in range(len(self.inputs)) if f"in{i}" not in read]
+        ports = [f"in{i}" for i in range(len(self.inputs))] + [f"out{i}" for i in range(len(self.outputs))]
+        named = [name for name in ports if name not in read]
         return named if self.pointers else [*named, "at"]
 
     def functions(self) -> list[str]:
