@@ -112,22 +112,28 @@ class Form:
 
 
 def forms_of(op: Op, target: str) -> list[Form]:
-    """The ways to compute a product of codes on ``target``: as it stands, by table, as integers, as sums of products of planes."""
+    """The ways to compute a product of codes on ``target``: as it stands, by table, as integers, as sums of products of planes.
+
+    What bits take as it stands has no other way, but for groups: their words of bits may be mostly empty.
+    """
     x, w = op.operands[0].type, op.operands[1].type
     assert isinstance(x, CodeType)
     assert isinstance(w, CodeType)
     costs, work = COSTS[target], work_of(op)
     storage = storage_of(op, INTEGER_FORMS[target].storage)
     integers = Form(integers_ns(work, costs, storage.bytes, x.levels.count), "integers", f"{storage} integers")
-    packing = work.inputs * x.levels.planes * costs.pack_ns
+    planes = x.levels.planes
+    packing = work.inputs * planes * costs.pack_ns
+    bits = Form(planes * plane_ns(work, costs) + packing, "planes", f"{planes}x1 planes")
+    if runs_as_bits(op) and work.group == 1:
+        return [bits]
     forms = [_cost(split, op, work, costs) for split in _splits(op)]
     if costs.pairs and work.group == 1 and (x.levels.count, w.levels.count) != (2, 2) and _fits_pairs(op, x, w):
         forms.append(Form(pairs_ns(work, costs) + packing, "pairs", "pairs"))
     if not runs_as_bits(op):
         return [integers, *forms]
-    planes = x.levels.planes
     packed = replace(integers, ns=integers.ns + work.pixels * work.out_c * costs.pack_ns)  # bits would come out as bits
-    return [Form(planes * plane_ns(work, costs) + packing, "planes", f"{planes}x1 planes"), packed, *forms]
+    return [bits, packed, *forms]
 
 
 def _fits_pairs(op: Op, x: CodeType, w: CodeType) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 
 from bitc.ir import Builder, CodeType, DType, Op, TensorType, Value
 from bitc.passes.facts import EXACT, Finite, Integers, bounds, whole
+from bitc.passes.two_levels import compared_levels
 from bitc.passes.value_sets import ValueSets
 
 _MOVES = ("nn.reshape", "nn.transpose", "nn.pad", "nn.slice", "nn.gather", "nn.expand", "nn.concat", "nn.max_pool")
@@ -19,9 +20,12 @@ def stored_levels(codes: Value, dtype: DType, b: Builder, sets: ValueSets) -> Va
     assert encode is not None
     assert encode.name == "q.encode"
     assert isinstance(type, CodeType)
+    lowest = type.levels.lo if dtype is DType.U8 else 0
+    compared = compared_levels(codes, dtype, lowest, b, sets)
+    if compared is not None:
+        return compared
     levels = _level_numbers(encode.operands[0], type.scale, b, sets, encode.loc)
     numbers, shift = _unshifted(levels, sets)
-    lowest = type.levels.lo if dtype is DType.U8 else 0
     ends = type.levels.lo - lowest, type.levels.hi - lowest
     return _Store(dtype, ends, b, sets, encode.loc).shifted(numbers, shift - lowest)
 

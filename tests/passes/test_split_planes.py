@@ -234,13 +234,13 @@ def test_costs_choose(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", COSTS)
-def test_bits_that_would_fill_words_badly_become_integers(target: str) -> None:
+def test_bits_of_groups_that_would_fill_words_badly_become_integers(target: str) -> None:
     depthwise = network(BIPOLAR, drawn(BIPOLAR, (128, 1, 3, 3)), BIPOLAR, group=128, size=(14, 14), pads=(1, 1, 1, 1))
-    few = network(BIPOLAR, drawn(BIPOLAR, (64, 3, 3, 3)), BIPOLAR, size=(14, 14))
+    grouped = network(BIPOLAR, drawn(BIPOLAR, (64, 3, 3, 3)), BIPOLAR, group=4, size=(14, 14))
     full = network(BIPOLAR, drawn(BIPOLAR, (64, 128, 3, 3)), BIPOLAR, size=(14, 14))
     for graph, x, found in (
         (depthwise, BIPOLAR, ["q.int_conv"]),
-        (few, BIPOLAR, ["q.int_conv"]),
+        (grouped, BIPOLAR, ["q.int_conv"]),
         (full, BIPOLAR, ["q.conv"]),
     ):
         after = SplitPlanes(target).run(graph)
