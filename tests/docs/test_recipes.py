@@ -47,22 +47,24 @@ def change(block: Block, path: Path) -> None:
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def wave(path: Path) -> None:
-    """A network of one Sin."""
+def switch(path: Path) -> None:
+    """A network of one Binarizer."""
     ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", 5]) for name in "xy"]
-    graph = helper.make_graph([helper.make_node("Sin", ["x"], ["y"])], "wave", ends[:1], ends[1:])
-    onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 13)]), str(path))
+    node = helper.make_node("Binarizer", ["x"], ["y"], domain="ai.onnx.ml", threshold=0.25)
+    graph = helper.make_graph([node], "switch", ends[:1], ends[1:])
+    opsets = [helper.make_opsetid("", 13), helper.make_opsetid("ai.onnx.ml", 1)]
+    onnx.save(helper.make_model(graph, ir_version=8, opset_imports=opsets), str(path))
 
 
 @pytest.mark.usefixtures("compiler")
 def test_the_operator(copy: Path) -> None:
-    wave(copy / "wave.onnx")
-    assert "error[U001]: operation Sin is not supported" in shell("bitc check wave.onnx", copy, copy)
+    switch(copy / "switch.onnx")
+    assert "operation ai.onnx.ml.Binarizer is not supported" in shell("bitc check switch.onnx", copy, copy)
     follow(SECTIONS[0], copy)
-    report = shell("bitc check wave.onnx --stages", copy, copy)
+    report = shell("bitc check switch.onnx --stages", copy, copy)
     assert report.rstrip().endswith("passed"), report
-    tests = "tests/frontend/test_ops_against_onnxruntime.py tests/ir/test_op_rules.py"
-    printed = shell(f"python -m pytest -q -p no:cacheprovider {tests} -k 'Sin or sin or handler'", copy, copy)
+    tests = "tests/frontend/test_binarizer.py tests/ir/test_op_rules.py tests/frontend/test_rules.py"
+    printed = shell(f"python -m pytest -q -p no:cacheprovider {tests} -k 'binarizer or Binarizer or exceeds'", copy, copy)
     assert " passed" in printed, printed
     assert "failed" not in printed, printed
 
