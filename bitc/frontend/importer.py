@@ -139,8 +139,7 @@ class _Importer:
             raise kind(*self._broken, *self._unsupported)
         named = self._named_outputs([value for value in outputs if value is not None])
         attrs = {**self.attrs, "output_names": self.source.outputs}
-        graph = drop_dead(Graph(self.source.name, self.inputs, self.builder.ops, named, attrs))
-        return graph
+        return drop_dead(Graph(self.source.name, self.inputs, self.builder.ops, named, attrs))
 
     def _enter(self, name: str, value: Value) -> None:
         """``value`` is the ONNX tensor ``name``; a value that is several (Identity) keeps its first name."""

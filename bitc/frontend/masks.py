@@ -1,4 +1,4 @@
-"""Handlers of ops that lay a pattern known when compiling over a tensor, or make one: triangles, diagonals, one-hot rows, crops."""
+"""Handlers of ops that lay a pattern known when compiling over a tensor, or make one: triangles, diagonals, crops."""
 
 from __future__ import annotations
 
@@ -38,24 +38,6 @@ def diagonal(n: Node) -> Value:
     return n.constant(np.eye(*x.shape, k=n.integer("k", 0), dtype=dtype.numpy))
 
 
-@handles("OneHot", since=9)
-def one_hot(n: Node) -> Value:
-    """y = on where the index (negative ones count from the end) is the place along the new axis, else off"""
-    indices, values = n.x(0), n.x(2)
-    depth = int(n.array(1, "depth").reshape(-1)[0])
-    axis = n.axis(n.integer("axis", -1), len(indices.shape) + 1)
-    whole = cast_to(n, indices, DType.I64)
-    below = n.emit("nn.less", whole, n.scalar(0, whole))
-    places = n.emit("nn.where", below, n.emit("nn.add", whole, n.scalar(depth, whole)), whole)
-    places = reshaped(n, places, (*indices.shape[:axis], 1, *indices.shape[axis:]))
-    counted = np.arange(depth).reshape(depth, *(1,) * (len(indices.shape) - axis))
-    off, on = (
-        n.emit("nn.reshape", n.emit("nn.slice", values, starts=(i,), stops=(i + 1,), steps=(1,)), shape=())
-        for i in range(2)
-    )
-    return n.emit("nn.where", n.emit("nn.equal", places, n.constant(counted)), on, off)
-
-
 @handles("Hardmax")
 def hardmax(n: Node) -> Value:
     """y = 1 at the first largest element along ``axis`` (before opset 13 along all axes from there on), 0 elsewhere"""
@@ -65,19 +47,6 @@ def hardmax(n: Node) -> Value:
     best = n.emit("nn.argmax", seen, axis=axis, keepdims=True)
     counted = np.arange(seen.shape[axis]).reshape(-1, *(1,) * (len(seen.shape) - axis - 1))
     return reshaped(n, cast_to(n, n.emit("nn.equal", best, n.constant(counted)), dtype_of(x)), x.shape)
-
-
-@handles("Compress", since=9)
-def compress(n: Node) -> Value:
-    """y = the slices along ``axis`` (without one: the elements) where a constant condition holds"""
-    x, condition = n.x(), n.array(1, "condition")
-    if not n.has("axis"):
-        x = reshaped(n, x, (prod(x.shape),))
-    axis = n.axis(n.integer("axis", 0), len(x.shape))
-    kept = np.flatnonzero(condition)
-    if kept.size and kept[-1] >= x.shape[axis]:
-        raise n.broken("the condition of Compress is no longer than the axis", f"{x.type}, {condition.size} conditions")
-    return n.emit("nn.gather", x, indices=kept.astype(np.int64), axis=axis)
 
 
 @handles("CenterCropPad", since=18)
