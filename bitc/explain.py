@@ -47,7 +47,9 @@ _PLAIN = Family("", "an element type without kernels of its own: plain sums in t
 FAMILIES: Mapping[str, Family] = {
     "k.bconv_acc": _BITS,
     "k.bconv_bits": _BITS,
+    "k.pair_acc": _BITS,
     "k.iconv": _INTEGERS,
+    "k.iwinograd": _INTEGERS,
     "k.idepthwise": _INTEGERS,
     "k.fconv": _FLOAT,
     "k.fdepthwise": _FLOAT,
