@@ -1,6 +1,7 @@
 # make demo   compile a real binarized network, run it, compare it with onnxruntime
 # make test   the whole test suite
 # make lint   ruff and mypy
+# make bench  the benchmark networks beside onnxruntime: an hour; then a table of them
 
 PYTHON ?= python3
 PYTEST_ARGS ?= -n auto --dist loadfile
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 COMPILERS := $(firstword $(CC)) gcc clang $(addprefix clang-,21 20 19 18 17 16 15 14)
 CC_FOUND := $(shell for name in $(COMPILERS); do command -v $$name && break; done)
 
-.PHONY: demo test lint clean compiler
+.PHONY: demo test lint bench clean compiler
 
 demo: $(VENV)/.base compiler
 	@$(BIN)/python examples/demo.py
@@ -19,6 +20,10 @@ test: $(VENV)/.test compiler
 
 lint: $(VENV)/.test
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: $(VENV)/.base compiler
+	@$(BIN)/python -m benchmarks.suite --models build/models --against onnxruntime --per-layer > bench.jsonl
+	@$(BIN)/python -m benchmarks.suite --tables bench.jsonl
 
 compiler:
 	@test -n "$(CC_FOUND)" || { echo "bitc needs a C compiler and there is none: install one (Debian, Ubuntu: apt-get install gcc) or name one in CC." >&2; exit 4; }
@@ -39,4 +44,4 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 clean:
-	rm -rf $(VENV) demo_out
+	rm -rf $(VENV) demo_out build bench.jsonl

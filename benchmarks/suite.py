@@ -128,7 +128,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="all networks and single layers, unless told")
-    parser.add_argument("--models", type=Path, default=Path("benchmarks/models"))
+    parser.add_argument("--models", type=Path, default=Path("build/models"))
     parser.add_argument("--target", default="native")
     parser.add_argument("--against", type=lambda text: text.split(","), default=[])
     parser.add_argument("--values", action="append", default=[], help="promise about an input, such as x={-1,1}")

@@ -83,11 +83,11 @@ def refuse_absent(names: Sequence[str]) -> None:
 
 
 def open_peer(name: str, model: Path, feed: Mapping[str, np.ndarray], threads: int) -> Call:
-    """``model`` in the peer called ``name``, run once. Raises :class:`PeerRefusal` with the first line of what it says."""
+    """``model`` in the peer called ``name``, run once. Raises :class:`PeerRefusal` with the last line of what it says."""
     try:
         call = PEERS[name].open(model, feed, threads)
         call()
     except Exception as error:  # each runtime raises classes of its own
         lines = str(error).strip().splitlines()
-        raise PeerRefusal(lines[0] if lines else repr(error)) from error
+        raise PeerRefusal(lines[-1] if lines else repr(error)) from error
     return call

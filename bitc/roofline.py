@@ -3,7 +3,7 @@
 ``roofline.c``, built by the compiler and with the flags of a target, holds loops that do nothing but what the kernels' inner loops do,
 and one that reads memory. Their best rates are the peaks. They are kept in the user's cache folder, by CPU, compiler and version of bitc.
 A layer's bound is the longer of two times: that of its operations at the peak of its arithmetic, and that of its weights on their way
-from where the network's weights fit.
+from the cache, or the memory, that all weights of the network lie in.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ _LINE_BYTES = 64
 _TRIES = 15
 _TRY_SECONDS = 0.003
 _PLANES = re.compile(r"(\d+) planes x")
+_SHARE = {"k.iwinograd": 4 / 9}
+"""Multiplications that a kernel does for one of the model's, where it gets by with fewer."""
 _WEIGHT_BITS = {"bits": 1, "bytes": 8, "words": 16, "floats": 32}
 
 
@@ -55,10 +57,12 @@ class Peaks:
     def bandwidth(self, weight_bytes: int) -> float:
         """Bytes a nanosecond at which weights arrive of which a call reads ``weight_bytes`` in all.
 
+        That of the next smaller size measured, so that it bounds: fewer bytes never arrive more slowly.
+
         >>> Peaks({}, {1024: 90.0, 65536: 30.0}).bandwidth(2000)
-        30.0
+        90.0
         """
-        return self.read[min((size for size in self.read if size >= weight_bytes), default=max(self.read))]
+        return self.read[max((size for size in self.read if size <= weight_bytes), default=min(self.read))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,7 @@ def bound(layer: Mapping[str, Any], peaks: Peaks, weight_bytes: int) -> Bound | 
     kind = arithmetic(layer)
     if kind is None or not layer["macs"]:
         return None
-    operations = 2 * layer["macs"] * planes(layer)
+    operations = round(2 * layer["macs"] * planes(layer) * _SHARE.get(layer["op"], 1))
     computed = operations / peaks.gops[kind]
     read = _weight_bytes(layer, kind) / peaks.bandwidth(weight_bytes)
     return Bound(max(computed, read) / 1e9, kind if computed >= read else "weights", operations)
@@ -171,7 +175,7 @@ def arithmetic(layer: Mapping[str, Any]) -> str | None:
             return "bits"
         case "k.iconv":
             return "bytes" if layer["form"] == "int8 x int8" else "words"
-        case "k.idepthwise":
+        case "k.idepthwise" | "k.iwinograd":
             return "words"
         case "k.fconv" | "k.fconv_w1" | "k.fdepthwise" | "k.gemm" | "k.matmul" | "k.plain_conv":
             return "floats" if layer["form"].startswith("float32") else None
@@ -196,4 +200,5 @@ def _weight_bytes(layer: Mapping[str, Any], kind: str) -> float:
         return 0.0
     weights = layer["macs"] / (layer["shape"][0] * prod(layer["size"]))
     one_bit = layer["op"] == "k.fconv_w1"
-    return float(weights * (1 if one_bit else _WEIGHT_BITS[kind]) * (2 if layer["op"] == "k.pair_acc" else 1) / 8)
+    times = {"k.pair_acc": 2, "k.iwinograd": 16 / 9}.get(layer["op"], 1)
+    return float(weights * (1 if one_bit else _WEIGHT_BITS[kind]) * times / 8)

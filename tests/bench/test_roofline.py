@@ -115,8 +115,17 @@ def test_weights_that_are_read_once_bound_a_dense_layer() -> None:
     peaks = Peaks(SOME.gops, {1024: 40.0, 1 << 20: 8.0})
     dense = layer("k.iconv", "int8 x int8", 1000, size=[1, 1])
     assert bound(dense, peaks, 1000) == Bound(1000 / 40 / 1e9, "weights", 2000)
-    assert bound(dense, peaks, 5000) == Bound(1000 / 8 / 1e9, "weights", 2000)
+    assert bound(dense, peaks, 5000) == Bound(1000 / 40 / 1e9, "weights", 2000)
+    assert bound(dense, peaks, 1 << 21) == Bound(1000 / 8 / 1e9, "weights", 2000)
     assert bound(layer("k.iconv", "int8 x int8", 1000, size=[10, 10]), peaks, 1000) == Bound(2e-8, "bytes", 2000)
+
+
+def test_fewer_multiplications_than_the_model_states_are_counted_as_such() -> None:
+    direct, fewer = (
+        bound(layer(op, "int16 x int16", 9000, size=[10, 10]), SOME, 0) for op in ("k.iconv", "k.iwinograd")
+    )
+    assert direct is not None
+    assert fewer == Bound(direct.seconds * 4 / 9, "words", 8000)
 
 
 @pytest.mark.parametrize("form", ["float64", "int32"])

@@ -81,7 +81,7 @@ def test_a_peer_that_refuses_the_model_is_a_result(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     def refuse(model: Path, feed: Mapping[str, np.ndarray], threads: int) -> Callable[[], object]:
-        raise RuntimeError("no kernel for Conv\nand more")
+        raise RuntimeError("Exception from plugin.cpp:84:\nno kernel for Conv")
 
     monkeypatch.setitem(peers.PEERS, "onnxruntime", peers.Peer("onnxruntime", refuse))
     assert main(["bench", str(tiny), *QUICK, "--against", "onnxruntime"]) == 0
