@@ -2,10 +2,12 @@
 
     python benchmarks/integer_layers.py [--target avx2] [--storage i16] [--compiler gcc] [--rounds 30] [--core 0] [LAYER...]
 
-The columns are medians over rounds in microseconds. ``kernel`` makes int32 sums, ``layer`` makes int8 values of them too (scale, round,
-add the zero point, clamp), a few rows at a time, as onnxruntime's QLinearConv does. ``ort`` is the faster of QLinearConv on NCHW and of
-onnxruntime's own channels-last form, Python call included; dense layers are MatMulInteger, which makes int32. ``peak`` is the share of
-what vpmaddwd alone could do here, measured with a loop of nothing else. Compare ratios: machines differ and are shared.
+The columns are medians over rounds in microseconds of the thread's own time, so that neighbours on the machine disturb little. ``kernel``
+makes int32 sums, ``layer`` makes 8-bit values of them too (scale, round, add the zero point, clamp; the C of generated maps), a few rows
+at a time, as onnxruntime's QLinearConv does. ``ort`` is the faster of QLinearConv on NCHW and of onnxruntime's own channels-last form,
+Python call included; dense layers are MatMulInteger, which makes int32. ``peak`` is the share of what vpmaddwd alone could do here,
+measured with a loop of nothing else; more than that takes fewer multiplications than the layer states. Compare ratios: machines differ
+and are shared.
 
 onnxruntime on AVX2 adds pairs of u8 x s8 products in 16 bits that saturate; these kernels do not, so that outputs may differ.
 """
@@ -20,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +33,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from bitc.codegen.targets import TARGETS
 from bitc.ir.integer_packing import (
-    INTEGERS_AVX2,
-    INTEGERS_AVX512,
-    INTEGERS_PORTABLE,
+    INTEGER_FORMS,
     longest_chain,
     pack_depthwise_weights,
     pack_integer_base,
@@ -40,9 +41,10 @@ from bitc.ir.integer_packing import (
     runs_of,
 )
 from bitc.ir.types import DType
+from bitc.ir.winograd import CHANNEL_STEP, pack_winograd_weights, scratch_row_bytes
 from bitc.resources import runtime_dir
+from bitc.toolchain import GCC_FLAGS
 
-FORMS = {"portable": INTEGERS_PORTABLE, "avx2": INTEGERS_AVX2, "avx512": INTEGERS_AVX512}
 SCRATCH_BYTES = 65536
 ROUND_SECONDS = 0.01
 
@@ -97,30 +99,35 @@ LAYERS = {
 _SOURCE = """
 #include "iconv_{isa}.h"
 #include "idepthwise_{isa}.h"
-#include <math.h>
-static void requantize(const int32_t *restrict y, int32_t pixels, int32_t channels, const float *restrict scale,
-                       uint8_t *restrict out) {{
-    for (int32_t p = 0; p < pixels; p++, y += channels, out += channels) {{
-        for (int32_t c = 0; c < channels; c++) {{
-            int32_t v = (int32_t)rintf((float)y[c] * scale[c]) + 10;
-            v = v > 0 ? v : 0;
-            out[c] = (uint8_t)(v < 255 ? v : 255);
+#include "clamp.h"
+#include "round.h"
+static void requantize(const int32_t *restrict y, int32_t pixels, const float *restrict scale, uint8_t *restrict out) {{
+    for (int32_t p = 0; p < pixels; p++, y += {channels}, out += {channels}) {{
+        for (int32_t c = 0; c < {channels}; c++) {{
+            out[c] = (uint8_t)(int32_t)bitc_fclamp(bitc_fround((float)y[c] * scale[c]) + 10.0f, 0.0f, 255.0f);
         }}
     }}
 }}
 #define LAYER(kernel, geometry, type, weight)                                                                         \\
     void layer_##kernel(const geometry *g, const type *x, const weight *w, const int32_t *base, int32_t *y,           \\
-                        int32_t rows, int32_t step, const float *scale, uint8_t *out, int32_t channels) {{             \\
+                        int32_t rows, int32_t step, const float *scale, uint8_t *out) {{                               \\
         for (int32_t r = 0; r < rows; r += step) {{                                                                    \\
             const int32_t end = r + step < rows ? r + step : rows;                                                    \\
             bitc_##kernel##_{isa}(g, x, w, base, y, r, end); /* the same scratch for all steps */                     \\
-            if (out) requantize(y, (end - r) * g->out_w, channels, scale, out + r * g->out_w * channels);             \\
+            if (out) requantize(y, (end - r) * g->out_w, scale, out + r * g->out_w * {channels});                      \\
         }}                                                                                                             \\
     }}
 LAYER(iconv_u8_i8, bitc_iconv, uint8_t, int8_t)
 LAYER(iconv_i16_i8, bitc_iconv, int16_t, int8_t)
 LAYER(idepthwise_u8, bitc_idepthwise, uint8_t, int16_t)
 LAYER(idepthwise_i16, bitc_idepthwise, int16_t, int16_t)
+"""
+
+_WINOGRAD = """
+#include "iwinograd_{isa}.h"
+static int64_t scratch[{words}];
+#define bitc_iwinograd_rows_{isa}(g, x, w, base, y, y0, y1) bitc_iwinograd_{isa}(g, x, w, base, y, scratch, y0, y1)
+LAYER(iwinograd_rows, bitc_iwinograd, int16_t, int16_t)
 """
 
 _PEAK = """
@@ -144,23 +151,31 @@ _CONV_FIELDS = (
     "out_w, out_c, groups, in_c, in_row, in_pixel, step_h, step_w, runs_h, runs_w, run, run_row, run_pixel, chain"
 )
 _DEPTHWISE_FIELDS = "out_w, channels, in_row, in_pixel, step_h, step_w, taps_h, taps_w, tap_row, tap_pixel"
+_WINOGRAD_FIELDS = "out_w, out_c, in_c, in_row, rows"
 
 
-def build(isa: str, compiler: str, folder: Path) -> tuple[Any, Any]:
-    """The layers of one instruction set as a library: (ffi, library)."""
+def build(layer: Layer, isa: str, compiler: str, folder: Path) -> tuple[Any, Any]:
+    """What computes a layer on one instruction set as a library, compiled as networks are: (ffi, library)."""
     source, library = folder / "layers.c", folder / "layers.so"
-    source.write_text(_SOURCE.format(isa=isa) + _PEAK)
-    flags = ("-std=c99", "-O3", "-ffp-contract=off", "-fPIC", "-shared", *TARGETS[isa].cflags)
+    text = _SOURCE.format(isa=isa, channels=layer.out_c)
+    if (limits := INTEGER_FORMS[isa].winograd) is not None:
+        rows = limits.rows((layer.out_size, layer.out_size))
+        words = rows * scratch_row_bytes((layer.out_size, layer.out_size), layer.in_c, rows) // 8 + 1
+        text += _WINOGRAD.format(isa=isa, words=words)
+    source.write_text(text + _PEAK)
+    tuning = GCC_FLAGS if "gcc" in compiler else ()
+    flags = ("-std=c99", "-O3", "-ffp-contract=off", "-fPIC", "-shared", *tuning, *TARGETS[isa].cflags)
     include = f"-I{runtime_dir()}"
     subprocess.run([compiler, *flags, include, "-o", str(library), str(source), "-lm"], check=True)
     ffi = cffi.FFI()
     ffi.cdef(f"typedef struct {{ int32_t {_CONV_FIELDS}; }} bitc_iconv; long peak(long rounds);")
     ffi.cdef(f"typedef struct {{ int32_t {_DEPTHWISE_FIELDS}; }} bitc_idepthwise;")
-    for kernel in ("iconv_u8_i8", "iconv_i16_i8", "idepthwise_u8", "idepthwise_i16"):
+    ffi.cdef(f"typedef struct {{ int32_t {_WINOGRAD_FIELDS}; }} bitc_iwinograd;")
+    for kernel in ("iconv_u8_i8", "iconv_i16_i8", "idepthwise_u8", "idepthwise_i16", "iwinograd_rows"):
         geometry = "bitc_" + kernel.split("_")[0]
         ffi.cdef(
             f"void layer_{kernel}(const {geometry} *g, const void *x, const void *w, const int32_t *base, int32_t *y,"
-            "int32_t rows, int32_t step, const float *scale, uint8_t *out, int32_t channels);"
+            "int32_t rows, int32_t step, const float *scale, uint8_t *out);"
         )
     return ffi, ffi.dlopen(str(library))
 
@@ -185,52 +200,59 @@ def data_of(layer: Layer) -> Data:
     return Data(x, w, base, rng.uniform(1e-4, 1e-3, layer.out_c).astype(np.float32))
 
 
-def bitc_calls(layer: Layer, data: Data, isa: str, storage: DType, ffi: Any, lib: Any) -> dict[str, Callable[[], None]]:
-    """The kernel alone, and with its epilogue."""
-    form, pad, taps = FORMS[isa], layer.pad, layer.taps
-    padded = np.pad(data.x.transpose(1, 2, 0), ((pad, pad), (pad, pad), (0, 0))).astype(storage.numpy)
-    _, columns, channels = padded.shape
-    row = columns * channels
-    common = {
-        "out_w": layer.out_size,
-        "in_row": row,
-        "in_pixel": channels,
-        "step_h": layer.stride,
-        "step_w": layer.stride,
-    }
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """The function of a library that computes a layer, its constants in its orders, and the rows it wants together."""
+
+    function: str
+    geometry: str
+    fields: dict[str, int]
+    weights: np.ndarray
+    base: np.ndarray
+    together: int = 1
+
+
+def kernel_of(layer: Layer, data: Data, isa: str, storage: DType, columns: int, direct: bool) -> Kernel:
+    """The kernel that the compiler would choose over rows of ``columns`` pixels; ``direct``: never Winograd's."""
+    form, taps, row, size = INTEGER_FORMS[isa], layer.taps, columns * layer.in_c, layer.out_size
+    image = {"out_w": size, "in_row": row, "in_pixel": layer.in_c, "step_h": layer.stride, "step_w": layer.stride}
     if layer.depthwise:
         weights = pack_depthwise_weights(data.w[:, 0].transpose(1, 2, 0), form.depthwise_block, form.depthwise_side)
-        base = data.base
-        fields = {**common, "channels": channels, "taps_h": taps, "taps_w": taps, "tap_row": row, "tap_pixel": channels}
-        geometry, run = ffi.new("bitc_idepthwise *", fields), getattr(lib, f"layer_idepthwise_{storage}")
-    else:
-        runs = runs_of((taps, taps), (1, 1), columns, channels, 1)
-        weights = pack_integer_weights(data.w, 1, runs, form.block, form.side(storage))
-        base = pack_integer_base(data.base, 1, form.block)
-        fields = {
-            **common,
-            "out_c": layer.out_c,
-            "groups": 1,
-            "in_c": channels,
-            "runs_h": runs.rows,
-            "runs_w": runs.cols,
-            "run": runs.length,
-            "run_row": row,
-            "run_pixel": channels,
-            "chain": longest_chain(weights, layer.highest) if form.side(storage) == 4 else 0,
-        }
-        geometry, run = ffi.new("bitc_iconv *", fields), getattr(lib, f"layer_iconv_{storage}_i8")
+        taken = {"channels": layer.in_c, "taps_h": taps, "taps_w": taps, "tap_row": row, "tap_pixel": layer.in_c}
+        return Kernel(f"idepthwise_{storage}", "bitc_idepthwise", {**image, **taken}, weights, data.base)
+    base = pack_integer_base(data.base, 1, form.block)
+    fits = storage is DType.I16 and (taps, layer.stride) == (3, 1) and not layer.in_c % CHANNEL_STEP
+    if fits and not direct and form.winograd and form.winograd.pays((size, size), layer.in_c, layer.out_c):
+        weights, rows = pack_winograd_weights(data.w, form.block, form.side_i16), form.winograd.rows((size, size))
+        fields = {"out_w": size, "out_c": layer.out_c, "in_c": layer.in_c, "in_row": row, "rows": rows}
+        return Kernel("iwinograd_rows", "bitc_iwinograd", fields, weights, base, rows)
+    runs, side = runs_of((taps, taps), (1, 1), columns, layer.in_c, 1), form.side(storage)
+    weights = pack_integer_weights(data.w, 1, runs, form.block, side)
+    window = {"runs_h": runs.rows, "runs_w": runs.cols, "run": runs.length, "run_row": row, "run_pixel": layer.in_c}
+    chain = longest_chain(weights, layer.highest) if side == 4 else 0
+    fields = {**image, "out_c": layer.out_c, "groups": 1, "in_c": layer.in_c, **window, "chain": chain}
+    return Kernel(f"iconv_{storage}_i8", "bitc_iconv", fields, weights, base)
+
+
+def bitc_calls(
+    layer: Layer, data: Data, isa: str, storage: DType, direct: bool, ffi: Any, lib: Any
+) -> dict[str, Callable[[], None]]:
+    """The kernel alone, and with its epilogue."""
+    pad = layer.pad
+    padded = np.pad(data.x.transpose(1, 2, 0), ((pad, pad), (pad, pad), (0, 0))).astype(storage.numpy)
+    kernel = kernel_of(layer, data, isa, storage, padded.shape[1], direct)
+    geometry, run = ffi.new(f"{kernel.geometry} *", kernel.fields), getattr(lib, f"layer_{kernel.function}")
     sums = np.zeros((layer.out_size, layer.out_size, layer.out_c), np.int32)
     out = np.zeros(sums.shape, np.uint8)
-    step = max(1, SCRATCH_BYTES // (4 * layer.out_size * layer.out_c))
-    pointers = [ffi.cast("void *", a.ctypes.data) for a in (padded, weights, base, sums, data.scale, out)]
-    kept = (padded, weights, base, sums, data, out, geometry)
+    step = max(1, SCRATCH_BYTES // (4 * layer.out_size * layer.out_c) // kernel.together) * kernel.together
+    pointers = [ffi.cast("void *", a.ctypes.data) for a in (padded, kernel.weights, kernel.base, sums, data.scale, out)]
+    kept = (padded, kernel, sums, data, out, geometry)
 
-    def call(step: int, target: Any) -> Callable[[], None]:
+    def call(target: Any) -> Callable[[], None]:
         x, w, b, y, scale, _ = pointers
-        return lambda: run(geometry, x, w, b, y, layer.out_size, step, scale, target, layer.out_c) if kept else None
+        return lambda: run(geometry, x, w, b, y, layer.out_size, step, scale, target) if kept else None
 
-    return {"kernel": call(step, ffi.NULL), "layer": call(step, pointers[5])}
+    return {"kernel": call(ffi.NULL), "layer": call(pointers[5])}
 
 
 def _session(node: Any, x: np.ndarray, out: int, constants: dict[str, np.ndarray]) -> Callable[[], object]:
@@ -290,16 +312,16 @@ def interleaved(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str
     counts = {}
     for name, call in calls.items():
         call()
-        started = time.perf_counter()
+        started = time.thread_time()
         call()
-        counts[name] = max(1, round(ROUND_SECONDS / max(1e-7, time.perf_counter() - started)))
+        counts[name] = max(1, round(ROUND_SECONDS / max(1e-7, time.thread_time() - started)))
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
-            started = time.perf_counter()
+            started = time.thread_time()
             for _ in range(counts[name]):
                 call()
-            times[name].append((time.perf_counter() - started) / counts[name] * 1e6)
+            times[name].append((time.thread_time() - started) / counts[name] * 1e6)
     return {name: statistics.median(found) for name, found in times.items()}
 
 
@@ -307,32 +329,33 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("layers", nargs="*", default=list(LAYERS), metavar="LAYER")
-    parser.add_argument("--target", default="avx2", choices=list(FORMS))
+    parser.add_argument("--target", default="avx2", choices=list(INTEGER_FORMS))
     parser.add_argument("--storage", choices=["u8", "i16"])
+    parser.add_argument("--direct", action="store_true", help="3x3 layers too without Winograd's algorithm")
     parser.add_argument("--compiler", default="gcc")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--core", type=int, default=0)
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {arguments.core})
-    storage = DType(arguments.storage) if arguments.storage else FORMS[arguments.target].storage
-    with tempfile.TemporaryDirectory() as folder:
-        ffi, lib = build(arguments.target, arguments.compiler, Path(folder))
-        print(f"{arguments.target}, {storage}, {arguments.compiler}, core {arguments.core}, {arguments.rounds} rounds")
-        print(f"{'layer':<22}{'kernel':>10}{'layer':>10}{'ort':>10}{'ort/layer':>11}{'MAC/ns':>9}{'peak':>7}")
-        for name in arguments.layers:
-            layer = LAYERS[name]
-            data = data_of(layer)
-            calls: dict[str, Callable[[], object]] = {"peak": lambda: lib.peak(20000)}
-            calls |= bitc_calls(layer, data, arguments.target, storage, ffi, lib)
-            calls |= ort_calls(layer, data)
-            medians = interleaved(calls, arguments.rounds)
-            ort = min(time for found, time in medians.items() if found.startswith("ort"))
-            mine = medians["kernel" if layer.size == 1 else "layer"]
-            rate, peak = layer.products / medians["kernel"] / 1e3, lib.peak(20000) / medians["peak"] / 1e3
-            print(
-                f"{name:<22}{medians['kernel']:>10.1f}{medians['layer']:>10.1f}{ort:>10.1f}{ort / mine:>10.2f}x"
-                f"{rate:>9.1f}{rate / peak:>7.0%}"
-            )
+    storage = DType(arguments.storage) if arguments.storage else INTEGER_FORMS[arguments.target].storage
+    print(f"{arguments.target}, {storage}, {arguments.compiler}, core {arguments.core}, {arguments.rounds} rounds")
+    print(f"{'layer':<22}{'kernel':>10}{'layer':>10}{'ort':>10}{'ort/layer':>11}{'MAC/ns':>9}{'peak':>7}")
+    for name in arguments.layers:
+        layer = LAYERS[name]
+        data = data_of(layer)
+        with tempfile.TemporaryDirectory() as folder:
+            ffi, lib = build(layer, arguments.target, arguments.compiler, Path(folder))
+        calls: dict[str, Callable[[], object]] = {"peak": partial(lib.peak, 20000)}
+        calls |= bitc_calls(layer, data, arguments.target, storage, arguments.direct, ffi, lib)
+        calls |= ort_calls(layer, data)
+        medians = interleaved(calls, arguments.rounds)
+        ort = min(time for found, time in medians.items() if found.startswith("ort"))
+        mine = medians["kernel" if layer.size == 1 else "layer"]
+        rate, peak = layer.products / medians["kernel"] / 1e3, lib.peak(20000) / medians["peak"] / 1e3
+        print(
+            f"{name:<22}{medians['kernel']:>10.1f}{medians['layer']:>10.1f}{ort:>10.1f}{ort / mine:>10.2f}x"
+            f"{rate:>9.1f}{rate / peak:>7.0%}"
+        )
 
 
 if __name__ == "__main__":

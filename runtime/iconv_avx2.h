@@ -4,12 +4,21 @@
 
 #include "iconv_tile_u8_avx2.h"
 
-/* One block of `count` pixels (at most the constant `pixels`) of either storage of x. */
+/* Pixels of the next tile, of `left`: of 8-bit activations up to 4, as many as a tile holds, or one alone; of 16-bit
+ * ones 6, 4, 2 or 1, for each of which there is a tile. */
+BITC_INLINE int32_t bitc_iconv_next_tile_avx2(int32_t left, const int bytes) {
+    if (bytes) {
+        return left > 2 ? bitc_imin32(4, left) : 1;
+    }
+    return left >= 6 ? 6 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+}
+
+/* One block of `count` pixels of either storage of x; `pixels`: the constant size of the tile. */
 BITC_INLINE void bitc_iconv_block_avx2(const bitc_iconv *g, const void *x, const ptrdiff_t *at, const void *w,
                                        const int32_t *base, int32_t *y, int32_t count, int32_t channels,
                                        const int pixels, const int bytes, const int wide) {
     if (!bytes) {
-        bitc_itile_i16_avx2(g, (const int16_t *)x, at, w, base, y, count, channels, pixels, wide);
+        bitc_itile_i16_avx2(g, (const int16_t *)x, at, w, base, y, channels, pixels, wide);
     } else if (g->run < 4) {
         bitc_itile_u8_avx2(g, (const uint8_t *)x, at, (const int8_t *)w, base, y, count, channels, pixels, 1, 1);
     } else if (g->chain >= BITC_ICONV_CHAIN_AVX2) {
@@ -21,30 +30,40 @@ BITC_INLINE void bitc_iconv_block_avx2(const bitc_iconv *g, const void *x, const
     }
 }
 
-/* Rows [y0, y1) of one group. Few pixels that are left over are done one by one. */
+/* Blocks [b0, b1) of `count` pixels. */
+BITC_INLINE void bitc_iconv_blocks_avx2(const bitc_iconv *g, const void *x, const ptrdiff_t *at, const void *w,
+                                        ptrdiff_t block_bytes, const int32_t *base, int32_t *y, int32_t count,
+                                        int32_t b0, int32_t b1, const int pixels, const int bytes, const int wide) {
+    for (int32_t b = b0; b < b1; b++) {
+        bitc_iconv_block_avx2(g, x, at, (const char *)w + b * block_bytes, base + 16 * b, y + 16 * b, count,
+                              g->out_c - 16 * b, pixels, bytes, wide);
+    }
+}
+
+/* Rows [y0, y1) of one group. */
 BITC_INLINE void bitc_iconv_group_avx2(const bitc_iconv *g, const void *x, const void *w, const int32_t *base,
                                        int32_t *y, int32_t y0, int32_t y1, const int bytes, const int wide) {
-    const int slots = bytes ? 4 : 6;
     const ptrdiff_t weights = 16 * (bytes ? 4 : 2) * bitc_iconv_terms(g, bytes ? 4 : 2);
-    const ptrdiff_t block_bytes = weights * (wide ? 2 : 1), out_pixel = (ptrdiff_t)g->groups * g->out_c;
-    const int32_t blocks = (g->out_c + 15) / 16, pass = bitc_iconv_pass(block_bytes);
+    const ptrdiff_t size = weights * (wide ? 2 : 1), out_pixel = (ptrdiff_t)g->groups * g->out_c;
+    const int32_t blocks = (g->out_c + 15) / 16, pass = bitc_iconv_pass(size);
     for (int32_t b0 = 0; b0 < blocks; b0 += pass) {
         const int32_t b1 = bitc_imin32(b0 + pass, blocks);
         bitc_icursor cursor = bitc_iconv_start(g, y0);
         int32_t *to = y, count;
         for (int32_t left = (y1 - y0) * g->out_w; left > 0; left -= count, to += count * out_pixel) {
             ptrdiff_t at[6];
-            count = left > slots / 2 ? bitc_imin32(slots, left) : 1;
-            bitc_iconv_pixels(g, &cursor, count, slots, at);
-            for (int32_t b = b0; b < b1; b++) {
-                const void *block = (const char *)w + b * block_bytes;
-                const int32_t channels = g->out_c - 16 * b;
-                if (count > 1) {
-                    bitc_iconv_block_avx2(g, x, at, block, base + 16 * b, to + 16 * b, count, channels,
-                                          bytes ? 4 : 6, bytes, wide);
-                } else {
-                    bitc_iconv_block_avx2(g, x, at, block, base + 16 * b, to + 16 * b, 1, channels, 1, bytes, wide);
-                }
+            count = bitc_iconv_next_tile_avx2(left, bytes);
+            bitc_iconv_pixels(g, &cursor, count, bytes && count > 1 ? 4 : count, at);
+            if (count == 1) {
+                bitc_iconv_blocks_avx2(g, x, at, w, size, base, to, 1, b0, b1, 1, bytes, wide);
+            } else if (bytes) {
+                bitc_iconv_blocks_avx2(g, x, at, w, size, base, to, count, b0, b1, 4, 1, wide);
+            } else if (count == 6) {
+                bitc_iconv_blocks_avx2(g, x, at, w, size, base, to, 6, b0, b1, 6, 0, wide);
+            } else if (count == 4) {
+                bitc_iconv_blocks_avx2(g, x, at, w, size, base, to, 4, b0, b1, 4, 0, wide);
+            } else {
+                bitc_iconv_blocks_avx2(g, x, at, w, size, base, to, 2, b0, b1, 2, 0, wide);
             }
         }
     }

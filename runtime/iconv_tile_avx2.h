@@ -33,6 +33,11 @@ BITC_INLINE void bitc_istore_avx2(int32_t *y, __m256i v, int32_t n) {
 
 /* Sums of one pixel: a for channels 0..7 of a block, b for 8..15; `channels` are left. */
 BITC_INLINE void bitc_istore_pixel_avx2(int32_t *y, __m256i a, __m256i b, int32_t channels) {
+    if (channels >= 16) {
+        _mm256_storeu_si256((__m256i *)(void *)y, a);
+        _mm256_storeu_si256((__m256i *)(void *)(y + 8), b);
+        return;
+    }
     bitc_istore_avx2(y, a, channels);
     if (channels > 8) {
         bitc_istore_avx2(y + 8, b, channels - 8);
@@ -73,19 +78,23 @@ BITC_INLINE void bitc_imac_pair_avx2(__m256i *a, __m256i *b, __m256i x, __m256i 
         bitc_imac_pair_avx2(&a0, &b0, bitc_ipair_avx2(x0 + (j), single), wa, wb);                                      \
         if (pixels > 1) {                                                                                              \
             bitc_imac_pair_avx2(&a1, &b1, bitc_ipair_avx2(x1 + (j), single), wa, wb);                                  \
+        }                                                                                                              \
+        if (pixels > 2) {                                                                                              \
             bitc_imac_pair_avx2(&a2, &b2, bitc_ipair_avx2(x2 + (j), single), wa, wb);                                  \
             bitc_imac_pair_avx2(&a3, &b3, bitc_ipair_avx2(x3 + (j), single), wa, wb);                                  \
+        }                                                                                                              \
+        if (pixels > 4) {                                                                                              \
             bitc_imac_pair_avx2(&a4, &b4, bitc_ipair_avx2(x4 + (j), single), wa, wb);                                  \
             bitc_imac_pair_avx2(&a5, &b5, bitc_ipair_avx2(x5 + (j), single), wa, wb);                                  \
         }                                                                                                              \
         i += 32;                                                                                                       \
     } while (0)
 
-/* `pixels` (a constant, 1 or 6) pixels x 1 block: x[at[p]] is the first tap of pixel p, `count` of them are left at
+/* `pixels` (a constant, 1, 2, 4 or 6) pixels x 1 block: x[at[p]] is the first tap of pixel p, whose sums go to
  * y + p * out_pixel. */
 BITC_INLINE void bitc_itile_i16_avx2(const bitc_iconv *g, const int16_t *x, const ptrdiff_t *at, const void *w,
-                                     const int32_t *base, int32_t *y, int32_t count, int32_t channels,
-                                     const int pixels, const int wide) {
+                                     const int32_t *base, int32_t *y, int32_t channels, const int pixels,
+                                     const int wide) {
     const ptrdiff_t out_pixel = (ptrdiff_t)g->groups * g->out_c;
     const int16_t *x0 = x + at[0], *x1 = x0, *x2 = x0, *x3 = x0, *x4 = x0, *x5 = x0;
     __m256i a0 = _mm256_loadu_si256((const __m256i *)(const void *)base);
@@ -93,7 +102,13 @@ BITC_INLINE void bitc_itile_i16_avx2(const bitc_iconv *g, const int16_t *x, cons
     __m256i a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, b1 = b0, b2 = b0, b3 = b0, b4 = b0, b5 = b0;
     ptrdiff_t i = 0;
     if (pixels > 1) {
-        x1 = x + at[1], x2 = x + at[2], x3 = x + at[3], x4 = x + at[4], x5 = x + at[5];
+        x1 = x + at[1];
+    }
+    if (pixels > 2) {
+        x2 = x + at[2], x3 = x + at[3];
+    }
+    if (pixels > 4) {
+        x4 = x + at[4], x5 = x + at[5];
     }
     for (ptrdiff_t r = 0; r < g->runs_h; r++) {
         for (ptrdiff_t c = 0; c < g->runs_w; c++) {
@@ -108,9 +123,17 @@ BITC_INLINE void bitc_itile_i16_avx2(const bitc_iconv *g, const int16_t *x, cons
             }
         }
     }
-    const __m256i a[6] = {a0, a1, a2, a3, a4, a5}, b[6] = {b0, b1, b2, b3, b4, b5};
-    for (int32_t p = 0; p < count; p++) {
-        bitc_istore_pixel_avx2(y + p * out_pixel, a[p], b[p], channels);
+    bitc_istore_pixel_avx2(y, a0, b0, channels);
+    if (pixels > 1) {
+        bitc_istore_pixel_avx2(y + out_pixel, a1, b1, channels);
+    }
+    if (pixels > 2) {
+        bitc_istore_pixel_avx2(y + 2 * out_pixel, a2, b2, channels);
+        bitc_istore_pixel_avx2(y + 3 * out_pixel, a3, b3, channels);
+    }
+    if (pixels > 4) {
+        bitc_istore_pixel_avx2(y + 4 * out_pixel, a4, b4, channels);
+        bitc_istore_pixel_avx2(y + 5 * out_pixel, a5, b5, channels);
     }
 }
 

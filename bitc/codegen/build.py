@@ -115,6 +115,7 @@ def layer(op: Op, functions: list[str]) -> dict[str, Any]:
         "k.fconv_w1",
         "k.fdepthwise",
         "k.iconv",
+        "k.iwinograd",
         "k.idepthwise",
     ):
         found["window"] = list(op.attrs["taps"])
@@ -147,6 +148,8 @@ def form(op: Op) -> str:
         case "k.iconv" | "k.idepthwise":
             x, w = (dtype_of(operand).bytes * 8 for operand in op.operands[:2])
             return f"int{x} x int{w}"
+        case "k.iwinograd":
+            return "int16 x int16, 3x3 by Winograd"
         case "k.ipool":
             return f"max of {dtype_of(op.result)}"
         case "k.map":
@@ -162,6 +165,9 @@ def multiplications(op: Op) -> int:
         case "k.fconv" | "k.fconv_w1" | "k.iconv":
             terms = op.operands[0].shape[3] // op.attrs["group"] * prod(op.attrs["taps"])
             return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * op.attrs["channels"] * terms)
+        case "k.iwinograd":
+            images, rows, columns, channels = op.results[0].shape
+            return int(images * rows * columns * channels * op.operands[0].shape[3] * 9)
         case "k.fdepthwise" | "k.idepthwise":
             images, channels = op.results[0].shape[0], op.results[0].shape[3]
             return int(images * prod(op.attrs["size"]) * channels * prod(op.attrs["taps"]))

@@ -31,6 +31,24 @@ def iconv(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     return [_product(f"bitc_iconv_{dtype_of(x)}_{dtype_of(w)}", geometry, op, frame, out)]
 
 
+def iwinograd(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    """``k.iwinograd``: ``bitc_iwinograd_<isa>``."""
+    x, w, base = op.operands
+    y, scratch = op.results
+    _, _, columns, elements = x.shape
+    fields = {
+        "out_w": op.attrs["size"][1],
+        "out_c": op.attrs["channels"],
+        "in_c": elements,
+        "in_row": columns * elements,
+        "rows": op.attrs["together"],
+    }
+    geometry = out.geometry("bitc_iwinograd", fields)
+    inputs = (out.at_pixel(x, frame, op.attrs["at"]), out.constant(w), out.constant(base))
+    results = (out.at_row(y, frame, (0, 0, 0, 0)), out.base(scratch), frame.first, frame.end)
+    return [Call(f"bitc_iwinograd_{out.isa}", (f"&{geometry}", *inputs, *results))]
+
+
 def idepthwise(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     """``k.idepthwise``: ``bitc_idepthwise_<x>_<isa>``."""
     x, attrs = op.operands[0], op.attrs

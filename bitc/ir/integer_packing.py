@@ -15,12 +15,50 @@ from bitc.ir.types import DType
 
 
 @dataclass(frozen=True, slots=True)
+class WinogradLimits:
+    """Where Winograd's kernel is the faster one on a target, measured with ``benchmarks/integer_layers.py``.
+
+    At least ``channels`` of the input and ``tiles`` (2x2 outputs) of an image; at least ``saving`` times fewer multiplications, what tiles
+    compute beyond the image included; at most ``weight_bytes`` of transformed weights, which are 3.6 times those in bytes.
+    ``band_tiles`` are transformed together: their data stay in the L2 cache, and each weight is loaded once for all of them.
+    """
+
+    channels: int
+    tiles: int
+    saving: float
+    weight_bytes: int
+    band_tiles: int
+
+    def pays(self, size: tuple[int, int], in_c: int, out_c: int) -> bool:
+        """Whether an output of ``size`` rows x columns is computed faster this way.
+
+        >>> limits = WinogradLimits(channels=32, tiles=4, saving=1.5, weight_bytes=2**23, band_tiles=12)
+        >>> limits.pays((56, 56), 64, 64), limits.pays((3, 3), 64, 64), limits.pays((56, 56), 24, 64)
+        (True, False, False)
+        """
+        tiles = -(-size[0] // 2) * -(-size[1] // 2)
+        saving = 36 * size[0] * size[1] / (64 * tiles)
+        most = 32 * in_c * -(-out_c // 16) * 16 <= self.weight_bytes
+        return in_c >= self.channels and tiles >= self.tiles and saving >= self.saving and most
+
+    def rows(self, size: tuple[int, int]) -> int:
+        """Rows of a band: even, as few as hold ``band_tiles``, never more than the image has (rounded up).
+
+        >>> limits = WinogradLimits(channels=32, tiles=4, saving=1.5, weight_bytes=2**23, band_tiles=12)
+        >>> limits.rows((56, 56)), limits.rows((14, 14)), limits.rows((3, 3))
+        (2, 4, 4)
+        """
+        across = -(-size[1] // 2)
+        return 2 * min(-(-self.band_tiles // across), -(-size[0] // 2))
+
+
+@dataclass(frozen=True, slots=True)
 class IntegerForm:
     """What the integer kernels of a target want.
 
     ``block`` output channels lie side by side, for each of them ``side_u8`` or ``side_i16`` values of a run (by the storage of x).
     ``depthwise_block`` channels lie side by side, for each ``depthwise_side`` taps. ``storage`` is the faster storage of x where its
-    values allow both.
+    values allow both. ``winograd``: where 3x3 taps are computed as :mod:`bitc.ir.winograd` says, which takes i16.
     """
 
     block: int
@@ -29,6 +67,7 @@ class IntegerForm:
     depthwise_block: int
     depthwise_side: int
     storage: DType
+    winograd: WinogradLimits | None = None
 
     def side(self, x: DType) -> int:
         """Values of a run side by side, for activations stored as ``x``."""
@@ -36,7 +75,7 @@ class IntegerForm:
 
 
 INTEGERS_PORTABLE = IntegerForm(1, 1, 1, 16, 1, DType.U8)
-INTEGERS_AVX2 = IntegerForm(16, 4, 2, 16, 2, DType.I16)
+INTEGERS_AVX2 = IntegerForm(16, 4, 2, 16, 2, DType.I16, WinogradLimits(32, 4, 1.5, 1 << 23, 12))
 INTEGERS_AVX512 = IntegerForm(16, 4, 2, 32, 2, DType.U8)
 INTEGER_FORMS = {"portable": INTEGERS_PORTABLE, "avx2": INTEGERS_AVX2, "avx512": INTEGERS_AVX512}
 """By the ISA of a target."""

@@ -22,6 +22,7 @@ from bitc.ir.integer_packing import (
 from bitc.ir.k import NO_HALO, WINDOW, Halo, as_buffer, inside, surround, windows_of, with_halo
 from bitc.ir.ops import REQUIRED, InferenceError, OpDecl, op
 from bitc.ir.types import BufferType, DType, Shape, Type
+from bitc.ir.winograd import CHANNEL_STEP, scratch_row_bytes, unpack_winograd_weights
 
 
 def runs_in(x: Shape, attrs: Mapping[str, Any], group: int) -> Runs:
@@ -75,6 +76,43 @@ class Iconv(OpDecl):
         runs = runs_in(x.shape, attrs, group)
         weights = unpack_integer_weights(w, windows_of(attrs).taps, channels, runs)
         return _convolve(x, weights, unpack_integer_base(base, group, channels), group, attrs)
+
+
+@op("k.iwinograd")
+class Iwinograd(OpDecl):
+    """y, scratch: y as ``k.iconv`` of 3x3 taps, strides and dilations of 1, computed as :mod:`bitc.ir.winograd` says, ``together`` rows
+    at a time; w lies as i16 [16][ceil(M/block)][C/side][block][side]. The scratch [1, rows, bytes, 1] means nothing to anyone"""
+
+    operands = ("x", "w", "base")
+    attrs = {**WINDOW, "channels": REQUIRED, "together": REQUIRED}
+    results = 2
+
+    @staticmethod
+    def infer(
+        x: Type, w: Type, base: Type, *, channels: int, together: int, **attrs: Any
+    ) -> tuple[BufferType, BufferType]:
+        source, weights = _source(x, attrs), as_buffer(w, DType.I16, 5)
+        (rows, columns), in_c = attrs["size"], source.shape[3]
+        if attrs["taps"] != (3, 3) or attrs["strides"] != (1, 1) or attrs["dilations"] != (1, 1):
+            raise InferenceError("taps are 3x3, strides and dilations 1")
+        if source.dtype is not DType.I16 or in_c % CHANNEL_STEP or together % 2:
+            raise InferenceError(
+                f"activations are i16, channels come by {CHANNEL_STEP}, rows by two: {x}, {together} rows"
+            )
+        blocks, block, side = -(-channels // weights.shape[3]), weights.shape[3], weights.shape[4]
+        fitting = (16, blocks, in_c // side, block, side)
+        if weights.shape != fitting or as_buffer(base, DType.I32).shape != (blocks * block,):
+            raise InferenceError(f"weights {w} and base {base} do not fit {x} and {channels} channels")
+        scratch = BufferType((1, rows, scratch_row_bytes((rows, columns), in_c, together), 1), DType.U8)
+        return BufferType((source.shape[0], rows, columns, channels), DType.I32), scratch
+
+    @staticmethod
+    def evaluate(
+        x: np.ndarray, w: np.ndarray, base: np.ndarray, *, channels: int, together: int, **attrs: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        taps = unpack_winograd_weights(w, channels, x.shape[3])
+        scratch = np.zeros((1, attrs["size"][0], scratch_row_bytes(attrs["size"], x.shape[3], together), 1), np.uint8)
+        return _convolve(x, taps, unpack_integer_base(base, 1, channels), 1, attrs), scratch
 
 
 @op("k.idepthwise")

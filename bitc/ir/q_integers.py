@@ -27,7 +27,7 @@ def _check(x: TensorType, w: TensorType, base: TensorType, channels: int) -> Non
 class IntegerConv(OpDecl):
     """acc[n,m,i] = base[m] + sum over c, k of x[n, c, i*stride + k*dilation - pad] * w[m,c,k]; padding taps read ``pad_value``
 
-    All partial sums fit int32. No u8 in x or padding is above ``highest``. ``exact`` as of ``q.conv``.
+    All partial sums fit int32. No number in x or padding is further from 0 than ``highest``. ``exact`` as of ``q.conv``.
     """
 
     operands = ("x", "w", "base")
@@ -37,7 +37,7 @@ class IntegerConv(OpDecl):
         "dilations": REQUIRED,
         "group": 1,
         "pad_value": 0,
-        "highest": 255,
+        "highest": 32768,
         "exact": True,
     }
 
@@ -83,7 +83,7 @@ class IntegerMatMul(OpDecl):
     """acc[..., i, j] = base[j] + sum over k of x[..., i, k] * w[k, j]; ``w`` has rank 2; as ``q.int_conv``"""
 
     operands = ("x", "w", "base")
-    attrs = {"highest": 255, "exact": True}
+    attrs = {"highest": 32768, "exact": True}
 
     @staticmethod
     def infer(x: Type, w: Type, base: Type, *, highest: int, exact: bool) -> TensorType:

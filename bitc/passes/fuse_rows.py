@@ -22,8 +22,8 @@ class FuseRows(Pass):
         %acc = k.bconv_acc %x; %f = k.map %acc; %y = k.pack %f   -->   %y = k.rows %x {body, step}
 
     A convolution or pool reads rows around its own, so its input is always made before; only packs, unpack and map join what they
-    read. ``step`` rows are done at a time: as many as keep the values inside within ``budget_bytes``. Images of one row gain nothing
-    and are left alone.
+    read. ``step`` rows are done at a time: as many as keep the values inside within ``budget_bytes``, but at least as many as a kernel
+    wants ``together``, and a multiple of that. Images of one row gain nothing and are left alone.
     """
 
     name: ClassVar[str] = "fuse-rows"
@@ -41,7 +41,9 @@ class FuseRows(Pass):
         inside = inner_values(body)
         row_bytes = sum(_row_bytes(value) for value in inside)
         rows = image_rows(body.ops[-1])[1]
-        return {"step": max(1, min(rows, self.budget_bytes // max(row_bytes, 1)))}
+        together = max(op.attrs.get("together", 1) for op in body.ops)
+        fitting = self.budget_bytes // max(row_bytes, 1) // together
+        return {"step": min(rows, max(fitting, 1) * together)}
 
 
 def _passes_by_rows(maker: Op, reader: Op) -> bool:

@@ -104,9 +104,8 @@ def _product(op: Op, x: Value, b: Builder) -> Value:
     base = b.constant((lowest * codes.sum(axis=axes, dtype=np.int64)).astype(np.int32), loc=op.loc)
     weights = b.constant(codes.astype(_weight_dtype(codes).numpy), name=op.operands[1].name, loc=op.loc)
     attrs = {key: value for key, value in op.attrs.items() if key not in ("pad_level", "form")}
-    if x.type.dtype is DType.U8:
-        pads = op.attrs.get("pads", ())
-        attrs["highest"] = max(source.levels.hi - lowest, op.attrs["pad_level"] - lowest if any(pads) else 0)
+    ends = [source.levels.lo, source.levels.hi, *([op.attrs["pad_level"]] if any(op.attrs.get("pads", ())) else [])]
+    attrs["highest"] = max(abs(level - lowest) for level in ends)
     if op.name == "q.conv":
         attrs["pad_value"] = op.attrs["pad_level"] - lowest if any(op.attrs["pads"]) else 0
     name = "q.int_conv" if op.name == "q.conv" else "q.int_matmul"

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from bitc.ir import DType, Op
+import numpy as np
+
+from bitc.ir import DType, Op, TensorType
 from bitc.ir.integer_packing import (
+    IntegerForm,
     longest_chain,
     pack_depthwise_weights,
     pack_integer_base,
     pack_integer_weights,
     runs_of,
 )
+from bitc.ir.winograd import CHANNEL_STEP, pack_winograd_weights, winograd_is_exact
 from bitc.passes.lower_moves import as_shape
 from bitc.passes.lower_numbers import lower_pool, product_window
 from bitc.passes.lowering import Lowering, physical_shape, tensor_type
 
 
 def lower_product(op: Op, low: Lowering) -> None:
-    """``q.int_conv`` and ``q.int_matmul``: ``k.idepthwise`` where each channel is a group of its own, else ``k.iconv``."""
+    """``q.int_conv`` and ``q.int_matmul``: ``k.idepthwise`` where each channel is a group of its own, ``k.iwinograd`` or ``k.iconv``."""
     weights, base = op.operands[1].constant, op.operands[2].constant
     assert weights is not None, "the weights are computed"
     assert base is not None, "the base is computed"
@@ -28,6 +32,12 @@ def lower_product(op: Op, low: Lowering) -> None:
     if group > 1 and weights.shape[:2] == (group, 1):
         packed = pack_depthwise_weights(weights[:, 0].transpose(1, 2, 0), form.depthwise_block, form.depthwise_side)
         made = low.add("k.idepthwise", x, low.constant(packed), low.constant(base), like=op, **attrs)
+    elif _by_winograd(op, weights, form):
+        assert form.winograd is not None
+        packed = pack_winograd_weights(weights, form.block, side)
+        operands = (packed, pack_integer_base(base, 1, form.block))
+        attrs |= {"channels": weights.shape[0], "together": form.winograd.rows(attrs["size"])}
+        made, _ = low.builder.add_multi("k.iwinograd", x, *map(low.constant, operands), loc=op.loc, **attrs)
     else:
         columns, channels = x.shape[2:]
         runs = runs_of(weights.shape[2:], attrs["dilations"], columns, channels, group)
@@ -37,6 +47,20 @@ def lower_product(op: Op, low: Lowering) -> None:
         attrs |= {"channels": weights.shape[0], "group": group, "chain": chain}
         made = low.add("k.iconv", x, *map(low.constant, operands), like=op, **attrs)
     low.put(op.result, as_shape(made, physical_shape(tensor_type(op.result)), op, low))
+
+
+def _by_winograd(op: Op, weights: np.ndarray, form: IntegerForm) -> bool:
+    """Whether a product runs as ``k.iwinograd``: 3x3 taps on one group of i16 channels, where that is exact and faster."""
+    attrs, (out_c, in_c), source = op.attrs, weights.shape[:2], op.operands[0].type
+    if form.winograd is None or op.name != "q.int_conv" or not isinstance(source, TensorType):
+        return False
+    if source.dtype is not DType.I16:
+        return False
+    plain = attrs["group"] == 1 and set(attrs["strides"]) == {1} == set(attrs["dilations"])
+    if not plain or weights.shape[2:] != (3, 3) or in_c % CHANNEL_STEP:
+        return False
+    rows, columns = op.result.shape[2:]
+    return form.winograd.pays((rows, columns), in_c, out_c) and winograd_is_exact(weights, attrs["highest"])
 
 
 def lower_max_pool(op: Op, low: Lowering) -> None:

@@ -91,7 +91,7 @@ def test_levels_are_taken_from_where_they_were_made() -> None:
         graph @g(%x: u8[1,2]) -> (%y) {
           %b = nn.constant {value = dense<i32[1]: 256>} : i32[1]
           %w = nn.constant {value = dense<i8[2,1]: 3, -5>} : i8[2,1]
-          %y = q.int_matmul %x, %w, %b : i32[1,1]
+          %y = q.int_matmul %x, %w, %b {highest = 255} : i32[1,1]
         }""",
     )
 
