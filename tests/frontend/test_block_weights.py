@@ -110,7 +110,7 @@ def test_bnb4(kind: int, k: int, n: int, block: int) -> None:
         ({}, {"block_size": 24}, ModelError, "power of two"),
         ({}, {"K": 500}, ModelError, "fill K in whole blocks"),
         ({"scale": np.ones(3, F)}, {}, ModelError, "one scale for each block"),
-        ({"scale": np.ones((7, 4), np.float16)}, {}, UnsupportedError, "scales and zero points of blocks are float32"),
+        ({"scale": np.ones((7, 4), np.float64)}, {}, UnsupportedError, "scales and zero points of blocks are float32"),
         ({"x": np.ones((2, 50), np.float64)}, {}, UnsupportedError, "float32 activations|element type"),
         ({"group": np.full(50, 9, np.int32)}, {}, ModelError, "one block number for each k"),
         (
