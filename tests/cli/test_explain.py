@@ -207,7 +207,7 @@ def test_a_refused_model_lists_its_nodes(tmp_path: Path, capsys: Capture) -> Non
     net = Net()
     x = net.input("x", (1, 4))
     net.output(net.node("Det", x, name="a"))
-    net.output(net.node("Hardmax", x, name="b"))
+    net.output(net.node("GridSample", x, name="b"))
     path = net.save(tmp_path / "net.onnx")
     assert main(["explain", str(path)]) == 3
     printed = capsys.readouterr()
