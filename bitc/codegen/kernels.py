@@ -228,7 +228,7 @@ def _merged_axes(
     """The same copy over fewer axes where there are many: those of size 1 go, neighbours that one loop can walk become one.
 
     >>> _merged_axes((1, 2, 3, 1, 2, 2, 1, 2, 2), (0, 96, 32, 0, 8, 4, 0, 2, 1), (0, 48, 16, 0, 8, 4, 0, 2, 1))
-    ((2, 3, 16), (96, 32, 1), (48, 16, 1))
+    ((6, 16), (32, 1), (16, 1))
     """
     if len(shape) <= MOST_COPY_AXES:
         return shape, held, to
