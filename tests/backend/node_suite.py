@@ -142,6 +142,7 @@ def write_page(outcomes: Iterable[Outcome]) -> str:
         "",
         "```python",
         "import bitc.backend",
+        "",
         "outputs = bitc.backend.prepare(model).run(inputs)  # a ModelProto; arrays in the order of its inputs",
         "```",
         "",

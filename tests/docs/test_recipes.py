@@ -64,7 +64,9 @@ def test_the_operator(copy: Path) -> None:
     report = shell("bitc check switch.onnx --stages", copy, copy)
     assert report.rstrip().endswith("passed"), report
     tests = "tests/frontend/test_binarizer.py tests/ir/test_op_rules.py tests/frontend/test_rules.py"
-    printed = shell(f"python -m pytest -q -p no:cacheprovider {tests} -k 'binarizer or Binarizer or exceeds'", copy, copy)
+    printed = shell(
+        f"python -m pytest -q -p no:cacheprovider {tests} -k 'binarizer or Binarizer or exceeds'", copy, copy
+    )
     assert " passed" in printed, printed
     assert "failed" not in printed, printed
 
