@@ -104,7 +104,7 @@ _SOURCE = """
 static void requantize(const int32_t *restrict y, int32_t pixels, const float *restrict scale, uint8_t *restrict out) {{
     for (int32_t p = 0; p < pixels; p++, y += {channels}, out += {channels}) {{
         for (int32_t c = 0; c < {channels}; c++) {{
-            out[c] = (uint8_t)(int32_t)bitc_fclamp(bitc_fround((float)y[c] * scale[c]) + 10.0f, 0.0f, 255.0f);
+            out[c] = (uint8_t)bitc_iclamp((int32_t)(bitc_fround((float)y[c] * scale[c]) + 10.0f), 0, 255);
         }}
     }}
 }}

@@ -10,4 +10,9 @@ BITC_INLINE float bitc_fclamp(float v, float lo, float hi) {
     return raised < hi ? raised : hi;
 }
 
+BITC_INLINE int32_t bitc_iclamp(int32_t v, int32_t lo, int32_t hi) {
+    const int32_t raised = v > lo ? v : lo;
+    return raised < hi ? raised : hi;
+}
+
 #endif

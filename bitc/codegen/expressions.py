@@ -12,6 +12,8 @@ from bitc.ir import DType, Op, TensorType
 from bitc.ir.types import BufferType
 
 _SIGNED = {DType.I8: DType.U8, DType.I16: DType.U16, DType.I32: DType.U32, DType.I64: DType.U64}
+NARROW = frozenset({DType.I8, DType.U8, DType.I16, DType.U16})
+"""Integers that C computes as int."""
 _UNSIGNED = frozenset({DType.U8, DType.U16, DType.U32, DType.U64})
 _LIBM = {
     "nn.floor": "floor",
@@ -52,8 +54,9 @@ def element_type(op: Op, operand: int | None = None) -> DType:
     return type.dtype
 
 
-def expression(op: Op, args: Sequence[str], constant: Sequence[bool]) -> str:
-    """``op`` on C operands ``args`` (names or literals; ``constant`` says which are no NaN for sure).
+def expression(op: Op, args: Sequence[str], constant: Sequence[bool], whole: bool = False) -> str:
+    """``op`` on C operands ``args`` (names or literals; ``constant`` says which are no NaN for sure, ``whole`` whether the first is
+    sure to convert to int32).
 
     Raises :class:`UnsupportedError` for an op that has no C form in its dtype.
     """
@@ -62,7 +65,7 @@ def expression(op: Op, args: Sequence[str], constant: Sequence[bool]) -> str:
     if name == "nn.cast":
         return cast(args[0], source, result)
     if name == "nn.saturate":
-        return _saturated(op, args[0])
+        return _saturated(op, args[0], whole)
     if name == "nn.minifloat":
         return _minifloat(op, args[0])
     if name == "nn.where":
@@ -93,14 +96,17 @@ def expression(op: Op, args: Sequence[str], constant: Sequence[bool]) -> str:
     )
 
 
-def _saturated(op: Op, a: str) -> str:
-    """Comparisons with NaN are false, and so give the lowest."""
+def _saturated(op: Op, a: str, whole: bool) -> str:
+    """Comparisons with NaN are false, and so give the lowest. Whole ends: truncation may come before them, where it is defined;
+    compilers make half as many instructions of that."""
     source, to = element_type(op, 0), element_type(op)
     lo, hi = op.attrs["lo"], op.attrs["hi"]
     low, high = literal(lo, source), literal(hi, source)
     if not source.is_float:
         return _clamped(source, to, a, lo, hi)
-    if source is DType.F32 and to in (DType.I8, DType.U8, DType.I16, DType.U16):
+    if whole and to in NARROW:
+        return f"({CTYPES[to]})bitc_iclamp((int32_t){a}, {int(lo)}, {int(hi)})"
+    if source is DType.F32 and to in NARROW:
         return f"({CTYPES[to]})(int32_t)bitc_fclamp({a}, {low}, {high})"
     wide = "" if to in (DType.I64, DType.U64, DType.U32) else "(int32_t)"
     return f"({CTYPES[to]}){wide}({a} >= {low} ? {a} <= {high} ? {a} : {high} : {low})"

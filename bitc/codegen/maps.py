@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bitc.codegen.expressions import element_type, expression
+from bitc.codegen.expressions import NARROW, element_type, expression
 from bitc.codegen.names import CTYPES, VALUE_CTYPES, comment, literal
 from bitc.codegen.plan import MapFunction, Parameter
+from bitc.codegen.ranges import fits_int32, ranges
 from bitc.ir import DType, Graph, Op, TensorType, Value
 from bitc.ir.k import NO_HALO, Halo
 from bitc.ir.types import BufferType
-
-_NARROW = frozenset({DType.I8, DType.U8, DType.I16, DType.U16})
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +122,16 @@ class _Slot:
 
 
 def _body_lines(body: Graph, known: dict[Value, str], lines: list[str]) -> None:
+    limits = ranges(body)
     for op in body.ops:
         if op.name == "nn.constant":
             continue
         args = [known[o] for o in op.operands]
         sure = [o.constant is not None and not _has_nan(o.constant) for o in op.operands]
-        text = expression(op, args, sure)
+        text = expression(op, args, sure, fits_int32(limits.get(op.operands[0])))
         dtype = element_type(op)
         known[op.result] = f"v{len(lines)}"
-        if dtype in _NARROW and not text.startswith("("):
+        if dtype in NARROW and not text.startswith("("):
             text = f"({CTYPES[dtype]})({text})"
         lines.append(f"const {VALUE_CTYPES[dtype_of(op.result)]} v{len(lines)} = {text};")
 
