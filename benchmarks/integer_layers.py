@@ -34,12 +34,14 @@ from onnx import TensorProto, helper, numpy_helper
 from bitc.codegen.targets import TARGETS
 from bitc.ir.integer_packing import (
     INTEGER_FORMS,
+    LONG_CHAIN,
     longest_chain,
     pack_depthwise_weights,
     pack_integer_base,
     pack_integer_weights,
     runs_of,
 )
+from bitc.ir.placed_weights import SIDE, Walk, growth, place_weights
 from bitc.ir.types import DType
 from bitc.ir.winograd import CHANNEL_STEP, pack_winograd_weights, scratch_row_bytes
 from bitc.resources import runtime_dir
@@ -103,7 +105,7 @@ _SOURCE = """
 #include "round.h"
 static void requantize(const int32_t *restrict y, int32_t pixels, const float *restrict scale, uint8_t *restrict out) {{
     for (int32_t p = 0; p < pixels; p++, y += {channels}, out += {channels}) {{
-        for (int32_t c = 0; c < {channels}; c++) {{
+        {short_loop}for (int32_t c = 0; c < {channels}; c++) {{
             out[c] = (uint8_t)bitc_iclamp((int32_t)(bitc_fround((float)y[c] * scale[c]) + 10.0f), 0, 255);
         }}
     }}
@@ -121,6 +123,16 @@ LAYER(iconv_u8_i8, bitc_iconv, uint8_t, int8_t)
 LAYER(iconv_i16_i8, bitc_iconv, int16_t, int8_t)
 LAYER(idepthwise_u8, bitc_idepthwise, uint8_t, int16_t)
 LAYER(idepthwise_i16, bitc_idepthwise, int16_t, int16_t)
+"""
+
+_PLACED = """
+#include "iconv_placed_{isa}.h"
+static const int32_t *places;
+static int32_t entries;
+void use_places(const int32_t *p, int32_t count) {{ places = p, entries = count; }}
+#define bitc_iconv_placed_here_{isa}(g, x, w, base, y, y0, y1)                                                         \\
+    bitc_iconv_placed_{isa}(g, x, w, places, entries, base, y, y0, y1)
+LAYER(iconv_placed_here, bitc_iconv, uint8_t, int8_t)
 """
 
 _WINOGRAD = """
@@ -157,11 +169,14 @@ _WINOGRAD_FIELDS = "out_w, out_c, in_c, in_row, rows"
 def build(layer: Layer, isa: str, compiler: str, folder: Path) -> tuple[Any, Any]:
     """What computes a layer on one instruction set as a library, compiled as networks are: (ffi, library)."""
     source, library = folder / "layers.c", folder / "layers.so"
-    text = _SOURCE.format(isa=isa, channels=layer.out_c)
+    short_loop = "BITC_SHORT_LOOP " if layer.out_c % 32 else ""
+    text = _SOURCE.format(isa=isa, channels=layer.out_c, short_loop=short_loop)
     if (limits := INTEGER_FORMS[isa].winograd) is not None:
         rows = limits.rows((layer.out_size, layer.out_size))
         words = rows * scratch_row_bytes((layer.out_size, layer.out_size), layer.in_c, rows) // 8 + 1
         text += _WINOGRAD.format(isa=isa, words=words)
+    if INTEGER_FORMS[isa].growth:
+        text += _PLACED.format(isa=isa)
     source.write_text(text + _PEAK)
     tuning = GCC_FLAGS if "gcc" in compiler else ()
     flags = ("-std=c99", "-O3", "-ffp-contract=off", "-fPIC", "-shared", *tuning, *TARGETS[isa].cflags)
@@ -171,12 +186,20 @@ def build(layer: Layer, isa: str, compiler: str, folder: Path) -> tuple[Any, Any
     ffi.cdef(f"typedef struct {{ int32_t {_CONV_FIELDS}; }} bitc_iconv; long peak(long rounds);")
     ffi.cdef(f"typedef struct {{ int32_t {_DEPTHWISE_FIELDS}; }} bitc_idepthwise;")
     ffi.cdef(f"typedef struct {{ int32_t {_WINOGRAD_FIELDS}; }} bitc_iwinograd;")
-    for kernel in ("iconv_u8_i8", "iconv_i16_i8", "idepthwise_u8", "idepthwise_i16", "iwinograd_rows"):
+    for kernel in (
+        "iconv_u8_i8",
+        "iconv_i16_i8",
+        "idepthwise_u8",
+        "idepthwise_i16",
+        "iwinograd_rows",
+        "iconv_placed_here",
+    ):
         geometry = "bitc_" + kernel.split("_")[0]
         ffi.cdef(
             f"void layer_{kernel}(const {geometry} *g, const void *x, const void *w, const int32_t *base, int32_t *y,"
             "int32_t rows, int32_t step, const float *scale, uint8_t *out);"
         )
+    ffi.cdef("void use_places(const int32_t *places, int32_t entries);")
     return ffi, ffi.dlopen(str(library))
 
 
@@ -202,45 +225,58 @@ def data_of(layer: Layer) -> Data:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """The function of a library that computes a layer, its constants in its orders, and the rows it wants together."""
+    """The function of a library that computes a layer, its storage of x, its constants in its orders, and the rows it wants together."""
 
     function: str
+    storage: DType
     geometry: str
     fields: dict[str, int]
     weights: np.ndarray
     base: np.ndarray
     together: int = 1
+    places: np.ndarray | None = None
 
 
-def kernel_of(layer: Layer, data: Data, isa: str, storage: DType, columns: int, direct: bool) -> Kernel:
-    """The kernel that the compiler would choose over rows of ``columns`` pixels; ``direct``: never Winograd's."""
+def kernel_of(layer: Layer, data: Data, isa: str, wanted: DType | None, columns: int, direct: bool) -> Kernel:
+    """The kernel that the compiler would choose over rows of ``columns`` pixels; ``direct``: never Winograd's; ``wanted``: the storage
+    to choose for, where it is not the compiler's choice."""
     form, taps, row, size = INTEGER_FORMS[isa], layer.taps, columns * layer.in_c, layer.out_size
+    winograd = taps == 3 and layer.stride == 1 and not layer.depthwise and not layer.in_c % CHANNEL_STEP and not direct
+    winograd = winograd and form.winograd is not None and form.winograd.pays((size, size), layer.in_c, layer.out_c)
+    placed = form.growth > 0 and size > 1 and not layer.depthwise and not winograd
+    placed = placed and layer.in_c >= SIDE and growth(data.w, 1, form.block, layer.highest) <= form.growth
+    storage = wanted or (DType.U8 if placed else form.storage)
     image = {"out_w": size, "in_row": row, "in_pixel": layer.in_c, "step_h": layer.stride, "step_w": layer.stride}
     if layer.depthwise:
         weights = pack_depthwise_weights(data.w[:, 0].transpose(1, 2, 0), form.depthwise_block, form.depthwise_side)
         taken = {"channels": layer.in_c, "taps_h": taps, "taps_w": taps, "tap_row": row, "tap_pixel": layer.in_c}
-        return Kernel(f"idepthwise_{storage}", "bitc_idepthwise", {**image, **taken}, weights, data.base)
+        return Kernel(f"idepthwise_{storage}", storage, "bitc_idepthwise", {**image, **taken}, weights, data.base)
     base = pack_integer_base(data.base, 1, form.block)
-    fits = storage is DType.I16 and (taps, layer.stride) == (3, 1) and not layer.in_c % CHANNEL_STEP
-    if fits and not direct and form.winograd and form.winograd.pays((size, size), layer.in_c, layer.out_c):
+    if winograd and storage is DType.I16 and form.winograd is not None:
         weights, rows = pack_winograd_weights(data.w, form.block, form.side_i16), form.winograd.rows((size, size))
         fields = {"out_w": size, "out_c": layer.out_c, "in_c": layer.in_c, "in_row": row, "rows": rows}
-        return Kernel("iwinograd_rows", "bitc_iwinograd", fields, weights, base, rows)
+        return Kernel("iwinograd_rows", storage, "bitc_iwinograd", fields, weights, base, rows)
     runs, side = runs_of((taps, taps), (1, 1), columns, layer.in_c, 1), form.side(storage)
     weights = pack_integer_weights(data.w, 1, runs, form.block, side)
     window = {"runs_h": runs.rows, "runs_w": runs.cols, "run": runs.length, "run_row": row, "run_pixel": layer.in_c}
     chain = longest_chain(weights, layer.highest) if side == 4 else 0
     fields = {**image, "out_c": layer.out_c, "groups": 1, "in_c": layer.in_c, **window, "chain": chain}
-    return Kernel(f"iconv_{storage}_i8", "bitc_iconv", fields, weights, base)
+    if placed and storage is DType.U8 and chain < LONG_CHAIN:
+        weights, places = place_weights(data.w, 1, runs, Walk(row, layer.in_c), form.block, layer.highest)
+        return Kernel("iconv_placed_here", storage, "bitc_iconv", fields, weights, base, places=places)
+    return Kernel(f"iconv_{storage}_i8", storage, "bitc_iconv", fields, weights, base)
 
 
 def bitc_calls(
-    layer: Layer, data: Data, isa: str, storage: DType, direct: bool, ffi: Any, lib: Any
+    layer: Layer, data: Data, isa: str, storage: DType | None, direct: bool, ffi: Any, lib: Any
 ) -> dict[str, Callable[[], None]]:
     """The kernel alone, and with its epilogue."""
     pad = layer.pad
-    padded = np.pad(data.x.transpose(1, 2, 0), ((pad, pad), (pad, pad), (0, 0))).astype(storage.numpy)
-    kernel = kernel_of(layer, data, isa, storage, padded.shape[1], direct)
+    image = np.pad(data.x.transpose(1, 2, 0), ((pad, pad), (pad, pad), (0, 0)))
+    kernel = kernel_of(layer, data, isa, storage, image.shape[1], direct)
+    padded = image.astype(kernel.storage.numpy)
+    if kernel.places is not None:
+        lib.use_places(ffi.cast("void *", kernel.places.ctypes.data), kernel.weights.shape[1])
     geometry, run = ffi.new(f"{kernel.geometry} *", kernel.fields), getattr(lib, f"layer_{kernel.function}")
     sums = np.zeros((layer.out_size, layer.out_size, layer.out_c), np.int32)
     out = np.zeros(sums.shape, np.uint8)
@@ -337,8 +373,10 @@ def main() -> None:
     parser.add_argument("--core", type=int, default=0)
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {arguments.core})
-    storage = DType(arguments.storage) if arguments.storage else INTEGER_FORMS[arguments.target].storage
-    print(f"{arguments.target}, {storage}, {arguments.compiler}, core {arguments.core}, {arguments.rounds} rounds")
+    storage = DType(arguments.storage) if arguments.storage else None
+    print(
+        f"{arguments.target}, {storage or 'storage as compiled'}, {arguments.compiler}, core {arguments.core}, {arguments.rounds} rounds"
+    )
     print(f"{'layer':<22}{'kernel':>10}{'layer':>10}{'ort':>10}{'ort/layer':>11}{'MAC/ns':>9}{'peak':>7}")
     for name in arguments.layers:
         layer = LAYERS[name]

@@ -70,7 +70,7 @@ class Product:
 Layer = tuple[dict[str, Any], float]
 
 
-def layers_of(product: Product, target: Target, form: str, storage: str, repeats: int) -> list[Layer]:
+def layers_of(product: Product, target: Target, form: str, repeats: int) -> list[Layer]:
     """The layers of the compiled product as the manifest has them, each with its nanoseconds."""
     kernels = to_kernels(
         bit_block=target.bits.block,
@@ -78,7 +78,7 @@ def layers_of(product: Product, target: Target, form: str, storage: str, repeats
         float_block=target.float_block,
         integers=target.isa,
     )
-    planes = (SplitPlanes(target.isa, form), StoreIntegers(storage), Thresholds(), ExactPadding(), Canonicalise())
+    planes = (SplitPlanes(target.isa, form), StoreIntegers(target.isa), Thresholds(), ExactPadding(), Canonicalise())
     graph = product.graph()
     made = generate(run_passes(graph, (*planes, *kernels)), name="net", target=target, options={}, profile=True)
     feed = {"x": np.random.default_rng(1).normal(0, 3, graph.inputs[0].shape).astype(np.float32)}
@@ -108,8 +108,8 @@ def rate(layers: Sequence[Layer], kernel: str) -> float:
 def measured(target: Target, repeats: int) -> Costs:
     """The figures of ``target`` on this machine; blocks are as they are in the table."""
 
-    def run(product: Product, form: str, storage: str = "u8") -> list[Layer]:
-        return layers_of(product, target, form, storage, repeats)
+    def run(product: Product, form: str) -> list[Layer]:
+        return layers_of(product, target, form, repeats)
 
     shapes = [Product(28, 64, 3), Product(14, 128, 3), Product(28, 128, 1), Product(14, 256, 1)]
     planes = [run(shape, "planes") for shape in shapes]
@@ -119,6 +119,7 @@ def measured(target: Target, repeats: int) -> Costs:
 
     integers = [Product(s.size, s.channels, s.taps, SIXTEEN, FIFTEEN) for s in shapes[:3]]
     wide = [Product(s.size, s.channels, s.taps, Levels(-255, 1, 511), FIFTEEN) for s in shapes[:3]]
+    bytes_ = [Product(s.size, s.channels, 1, Levels(0, 1, 256), Levels(-63, 1, 127)) for s in shapes[:3]]
     many = run(integers[0], "planes")
     pixels = integers[0].results
     operands = sum("bconv" in layer["kernel"] for layer, _ in many)
@@ -132,7 +133,10 @@ def measured(target: Target, repeats: int) -> Costs:
         grouped_bits=rate(run(grouped, "planes"), "bconv"),
         pairs=float(np.median([rate(made, "pairs_acc") for made in pairs])) if known.pairs else 0,
         u8=float(np.median([rate(run(product, "integers"), "iconv") for product in integers])),
-        i16=float(np.median([rate(run(product, "integers", "i16"), "iconv") for product in wide])),
+        i16=float(np.median([rate(run(product, "integers"), "iconv") for product in wide])),
+        placed=float(np.median([rate(run(product, "integers"), "placed") for product in bytes_]))
+        if known.placed
+        else 0,
         depthwise=rate(run(Product(28, 128, 3, SIXTEEN, FIFTEEN, 128), "integers"), "idepthwise"),
         block=known.block,
         grouped_block=known.grouped_block,

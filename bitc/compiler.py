@@ -17,7 +17,6 @@ from bitc.codegen.targets import Target
 from bitc.codegen.targets import target as target_named
 from bitc.frontend import import_model
 from bitc.ir import Graph
-from bitc.ir.integer_packing import INTEGER_FORMS
 from bitc.ir.printer import print_graph
 from bitc.passes import KNOWN_PASSES, Pass, to_codes, to_kernels
 from bitc.passes.assume import assume_values
@@ -115,8 +114,7 @@ def passes_for(target: Target, options: Options) -> tuple[Pass, ...]:
     kernels = to_kernels(
         bit_block=bits.block, byte_rows=bits.byte_rows, float_block=target.float_block, integers=target.isa
     )
-    storage = INTEGER_FORMS[target.isa].storage
-    return (*to_codes(options.sign_zero, storage, target.isa), *kernels)
+    return (*to_codes(options.sign_zero, target.isa), *kernels)
 
 
 def _recorded(options: Options) -> dict[str, str]:

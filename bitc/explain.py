@@ -49,6 +49,7 @@ FAMILIES: Mapping[str, Family] = {
     "k.bconv_bits": _BITS,
     "k.pair_acc": _BITS,
     "k.iconv": _INTEGERS,
+    "k.iconv_placed": _INTEGERS,
     "k.iwinograd": _INTEGERS,
     "k.idepthwise": _INTEGERS,
     "k.fconv": _FLOAT,

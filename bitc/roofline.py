@@ -173,7 +173,7 @@ def arithmetic(layer: Mapping[str, Any]) -> str | None:
     match layer["op"]:
         case "k.bconv_acc" | "k.bconv_bits" | "k.pair_acc":
             return "bits"
-        case "k.iconv":
+        case "k.iconv" | "k.iconv_placed":
             return "bytes" if layer["form"] == "int8 x int8" else "words"
         case "k.idepthwise" | "k.iwinograd":
             return "words"

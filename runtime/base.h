@@ -15,11 +15,21 @@
 /* Pins a vector value in its register at this point: gcc otherwise postpones the additions of an accumulator chain and
  * spills all their operands. */
 #define BITC_BARRIER(v) __asm__("" : "+x"(v))
+/* Makes a pointer or integer one that the compiler knows nothing of: what is loaded through it is loaded again, not kept. */
+#define BITC_FRESH(v) __asm__("" : "+r"(v))
 #else
 #define BITC_ALIGN(n)
 #define BITC_RESTRICT
 #define BITC_INLINE static inline
 #define BITC_BARRIER(v) ((void)0)
+#define BITC_FRESH(v) ((void)0)
+#endif
+
+/* Before a loop of few rounds: clang takes four vectors a round otherwise, and what is left over one by one. */
+#if defined(__clang__)
+#define BITC_SHORT_LOOP _Pragma("clang loop interleave(disable)")
+#else
+#define BITC_SHORT_LOOP
 #endif
 
 /* Kept out of line by gcc, which would turn a local array that it sees whole into scalars and vectorise nothing. */

@@ -20,13 +20,11 @@ BITC_INLINE void bitc_iconv_block_avx2(const bitc_iconv *g, const void *x, const
     if (!bytes) {
         bitc_itile_i16_avx2(g, (const int16_t *)x, at, w, base, y, channels, pixels, wide);
     } else if (g->run < 4) {
-        bitc_itile_u8_avx2(g, (const uint8_t *)x, at, (const int8_t *)w, base, y, count, channels, pixels, 1, 1);
+        bitc_itile_u8_avx2(g, (const uint8_t *)x, at, (const int8_t *)w, base, y, count, channels, pixels, 1);
     } else if (g->chain >= BITC_ICONV_CHAIN_AVX2) {
         bitc_itile_chain_avx2(g, (const uint8_t *)x, at, (const int8_t *)w, base, y, count, channels, pixels);
-    } else if (g->chain > 0) {
-        bitc_itile_u8_avx2(g, (const uint8_t *)x, at, (const int8_t *)w, base, y, count, channels, pixels, 0, 0);
     } else {
-        bitc_itile_u8_avx2(g, (const uint8_t *)x, at, (const int8_t *)w, base, y, count, channels, pixels, 1, 0);
+        bitc_itile_u8_avx2(g, (const uint8_t *)x, at, (const int8_t *)w, base, y, count, channels, pixels, 0);
     }
 }
 

@@ -1,7 +1,8 @@
 /* Integer convolution tiles for AVX2 on 8-bit activations: up to 4 pixels x a block of 16 output channels.
  *
- * vpmaddubsw adds two products in 16 bits, where full-range operands saturate. So there are three tiles, by how many
- * of its results fit 16 bits together (bitc_iconv's `chain`): none (bytes are split into words first), one, several. */
+ * vpmaddubsw adds two products in 16 bits, where full-range operands saturate. So there are two tiles, by how many of its
+ * results fit 16 bits together (bitc_iconv's `chain`): several, or any number (bytes are split into words first). Where
+ * one or two fit, or could with a few entries more, iconv_placed_avx2.h is the faster kernel. */
 #ifndef BITC_ICONV_TILE_U8_AVX2_H
 #define BITC_ICONV_TILE_U8_AVX2_H
 
@@ -58,10 +59,10 @@ BITC_INLINE void bitc_imac_split2_avx2(__m256i *a, __m256i *b, __m256i x, const 
     bitc_imac_split_avx2(b, even, odd, w[2], w[3]);
 }
 
-/* `pixels` (a constant, 1 or 4) pixels x 1 block, as in bitc_itile_i16_avx2; exact: any operands. */
+/* `pixels` (a constant, 1 or 4) pixels x 1 block, as in bitc_itile_i16_avx2. */
 BITC_INLINE void bitc_itile_u8_avx2(const bitc_iconv *g, const uint8_t *x, const ptrdiff_t *at, const int8_t *w,
                                     const int32_t *base, int32_t *y, int32_t count, int32_t channels,
-                                    const int pixels, const int exact, const int narrow) {
+                                    const int pixels, const int narrow) {
     const ptrdiff_t out_pixel = (ptrdiff_t)g->groups * g->out_c;
     const uint8_t *x0 = x + at[0], *x1 = x0, *x2 = x0, *x3 = x0;
     __m256i a0 = _mm256_loadu_si256((const __m256i *)(const void *)base);
@@ -77,27 +78,14 @@ BITC_INLINE void bitc_itile_u8_avx2(const bitc_iconv *g, const uint8_t *x, const
             for (ptrdiff_t k = first; k < end; k += 4, w += 64) {
                 const ptrdiff_t j = k < last ? k : last;
                 const __m256i wa = bitc_iquads_avx2(w), wb = bitc_iquads_avx2(w + 32);
-                __m256i v = bitc_iquad_avx2(x0 + j, g->run, narrow);
-                if (exact) {
-                    const __m256i split[4] = {
-                        _mm256_srai_epi16(_mm256_slli_epi16(wa, 8), 8), _mm256_srai_epi16(wa, 8),
-                        _mm256_srai_epi16(_mm256_slli_epi16(wb, 8), 8), _mm256_srai_epi16(wb, 8)};
-                    bitc_imac_split2_avx2(&a0, &b0, v, split);
-                    if (pixels > 1) {
-                        bitc_imac_split2_avx2(&a1, &b1, bitc_iquad_avx2(x1 + j, g->run, narrow), split);
-                        bitc_imac_split2_avx2(&a2, &b2, bitc_iquad_avx2(x2 + j, g->run, narrow), split);
-                        bitc_imac_split2_avx2(&a3, &b3, bitc_iquad_avx2(x3 + j, g->run, narrow), split);
-                    }
-                    continue;
-                }
-                bitc_imac_quad_avx2(&a0, v, wa), bitc_imac_quad_avx2(&b0, v, wb);
+                const __m256i split[4] = {
+                    _mm256_srai_epi16(_mm256_slli_epi16(wa, 8), 8), _mm256_srai_epi16(wa, 8),
+                    _mm256_srai_epi16(_mm256_slli_epi16(wb, 8), 8), _mm256_srai_epi16(wb, 8)};
+                bitc_imac_split2_avx2(&a0, &b0, bitc_iquad_avx2(x0 + j, g->run, narrow), split);
                 if (pixels > 1) {
-                    v = bitc_iquad_avx2(x1 + j, g->run, narrow);
-                    bitc_imac_quad_avx2(&a1, v, wa), bitc_imac_quad_avx2(&b1, v, wb);
-                    v = bitc_iquad_avx2(x2 + j, g->run, narrow);
-                    bitc_imac_quad_avx2(&a2, v, wa), bitc_imac_quad_avx2(&b2, v, wb);
-                    v = bitc_iquad_avx2(x3 + j, g->run, narrow);
-                    bitc_imac_quad_avx2(&a3, v, wa), bitc_imac_quad_avx2(&b3, v, wb);
+                    bitc_imac_split2_avx2(&a1, &b1, bitc_iquad_avx2(x1 + j, g->run, narrow), split);
+                    bitc_imac_split2_avx2(&a2, &b2, bitc_iquad_avx2(x2 + j, g->run, narrow), split);
+                    bitc_imac_split2_avx2(&a3, &b3, bitc_iquad_avx2(x3 + j, g->run, narrow), split);
                 }
             }
         }

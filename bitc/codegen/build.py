@@ -115,6 +115,7 @@ def layer(op: Op, functions: list[str]) -> dict[str, Any]:
         "k.fconv_w1",
         "k.fdepthwise",
         "k.iconv",
+        "k.iconv_placed",
         "k.iwinograd",
         "k.idepthwise",
     ):
@@ -145,7 +146,7 @@ def form(op: Op) -> str:
             return "float32"
         case "k.matmul" | "k.plain_conv":
             return {DType.F32: "float32", DType.F64: "float64"}.get(dtype_of(op.result), f"{dtype_of(op.result)}")
-        case "k.iconv" | "k.idepthwise":
+        case "k.iconv" | "k.iconv_placed" | "k.idepthwise":
             x, w = (dtype_of(operand).bytes * 8 for operand in op.operands[:2])
             return f"int{x} x int{w}"
         case "k.iwinograd":
@@ -162,7 +163,7 @@ def multiplications(op: Op) -> int:
     match op.name:
         case "k.bconv_acc" | "k.bconv_bits" | "k.pair_acc":
             return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * op.attrs["channels"] * op.attrs["terms"])
-        case "k.fconv" | "k.fconv_w1" | "k.iconv":
+        case "k.fconv" | "k.fconv_w1" | "k.iconv" | "k.iconv_placed":
             terms = op.operands[0].shape[3] // op.attrs["group"] * prod(op.attrs["taps"])
             return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * op.attrs["channels"] * terms)
         case "k.iwinograd":

@@ -31,6 +31,17 @@ def iconv(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     return [_product(f"bitc_iconv_{dtype_of(x)}_{dtype_of(w)}", geometry, op, frame, out)]
 
 
+def iconv_placed(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    """``k.iconv_placed``: ``bitc_iconv_placed_<isa>``."""
+    x, w, places, base = op.operands
+    group, elements = op.attrs["group"], x.shape[3]
+    fields = {"out_c": op.attrs["channels"] // group, "groups": group, "in_c": elements // group, **_image(op, x)}
+    weights = (out.constant(w), out.constant(places), str(w.shape[1]), out.constant(base))
+    rows = (out.at_row(op.result, frame, (0, 0, 0, 0)), frame.first, frame.end)
+    geometry, source = out.geometry("bitc_iconv", fields), out.at_pixel(x, frame, op.attrs["at"])
+    return [Call(f"bitc_iconv_placed_{out.isa}", (f"&{geometry}", source, *weights, *rows))]
+
+
 def iwinograd(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     """``k.iwinograd``: ``bitc_iwinograd_<isa>``."""
     x, w, base = op.operands

@@ -109,6 +109,11 @@ class MapFunction:
     channels: int
     lines: tuple[str, ...]
 
+    @property
+    def is_short(self) -> bool:
+        """Whether the innermost loop is one of few rounds of which four 256-bit vectors leave some over."""
+        return self.channels < 1024 and self.channels % 32 != 0
+
 
 @dataclass(frozen=True, slots=True)
 class Port:

@@ -58,7 +58,9 @@ class IntegerForm:
 
     ``block`` output channels lie side by side, for each of them ``side_u8`` or ``side_i16`` values of a run (by the storage of x).
     ``depthwise_block`` channels lie side by side, for each ``depthwise_side`` taps. ``storage`` is the faster storage of x where its
-    values allow both. ``winograd``: where 3x3 taps are computed as :mod:`bitc.ir.winograd` says, which takes i16.
+    values allow both. ``winograd``: where 3x3 taps are computed as :mod:`bitc.ir.winograd` says, which takes i16. ``growth``: how many
+    times its entries a product of u8 may take with weights placed as :mod:`bitc.ir.placed_weights` says, and still be faster than i16;
+    0 where there is no such kernel.
     """
 
     block: int
@@ -68,6 +70,7 @@ class IntegerForm:
     depthwise_side: int
     storage: DType
     winograd: WinogradLimits | None = None
+    growth: float = 0.0
 
     def side(self, x: DType) -> int:
         """Values of a run side by side, for activations stored as ``x``."""
@@ -75,7 +78,7 @@ class IntegerForm:
 
 
 INTEGERS_PORTABLE = IntegerForm(1, 1, 1, 16, 1, DType.U8)
-INTEGERS_AVX2 = IntegerForm(16, 4, 2, 16, 2, DType.I16, WinogradLimits(32, 4, 1.5, 1 << 23, 12))
+INTEGERS_AVX2 = IntegerForm(16, 4, 2, 16, 2, DType.I16, WinogradLimits(32, 4, 1.5, 1 << 23, 12), growth=1.2)
 INTEGERS_AVX512 = IntegerForm(16, 4, 2, 32, 2, DType.U8)
 INTEGER_FORMS = {"portable": INTEGERS_PORTABLE, "avx2": INTEGERS_AVX2, "avx512": INTEGERS_AVX512}
 """By the ISA of a target."""
@@ -163,6 +166,10 @@ def unpack_integer_weights(packed: np.ndarray, taps: tuple[int, int], channels: 
     places[held[held >= 0]] = np.flatnonzero(held >= 0)
     by_run = values.reshape(channels, runs.rows * runs.cols, held.size)[..., places].astype(np.int64)
     return by_run.reshape(channels, *taps, -1).transpose(0, 3, 1, 2)
+
+
+LONG_CHAIN = 3
+"""Sums of a chain (:func:`longest_chain`) from which on AVX2 adds in 16 bits first."""
 
 
 def longest_chain(packed: np.ndarray, highest: int) -> int:

@@ -21,6 +21,7 @@ from bitc.ir.integer_packing import (
 )
 from bitc.ir.k import NO_HALO, WINDOW, Halo, as_buffer, inside, surround, windows_of, with_halo
 from bitc.ir.ops import REQUIRED, InferenceError, OpDecl, op
+from bitc.ir.placed_weights import SIDE, Walk, unplace_weights
 from bitc.ir.types import BufferType, DType, Shape, Type
 from bitc.ir.winograd import CHANNEL_STEP, scratch_row_bytes, unpack_winograd_weights
 
@@ -28,6 +29,12 @@ from bitc.ir.winograd import CHANNEL_STEP, scratch_row_bytes, unpack_winograd_we
 def runs_in(x: Shape, attrs: Mapping[str, Any], group: int) -> Runs:
     """The runs of a ``k.iconv`` with ``attrs`` over a buffer ``x`` [N, rows, columns, C]."""
     return runs_of(attrs["taps"], attrs["dilations"], x[2], x[3], group)
+
+
+def walk_in(x: Shape, attrs: Mapping[str, Any]) -> Walk:
+    """From run to run of a window with ``attrs`` over a buffer ``x`` [N, rows, columns, C]."""
+    dilations = attrs["dilations"]
+    return Walk(dilations[0] * x[2] * x[3], dilations[1] * x[3])
 
 
 def _source(x: Type, attrs: Mapping[str, Any]) -> BufferType:
@@ -75,6 +82,39 @@ class Iconv(OpDecl):
     ) -> np.ndarray:
         runs = runs_in(x.shape, attrs, group)
         weights = unpack_integer_weights(w, windows_of(attrs).taps, channels, runs)
+        return _convolve(x, weights, unpack_integer_base(base, group, channels), group, attrs)
+
+
+@op("k.iconv_placed")
+class IconvPlaced(OpDecl):
+    """y as ``k.iconv`` of u8 activations; the weights are entries i8 [group · blocks][entries][block][4] with their places i32
+    [group · blocks][entries + 1], as :mod:`bitc.ir.placed_weights` says"""
+
+    operands = ("x", "w", "places", "base")
+    attrs = {**WINDOW, "channels": REQUIRED, "group": 1}
+
+    @staticmethod
+    def infer(x: Type, w: Type, places: Type, base: Type, *, channels: int, group: int, **attrs: Any) -> BufferType:
+        source, weights = _source(x, attrs), as_buffer(w, DType.I8, 4)
+        if source.dtype is not DType.U8 or source.shape[3] % group or channels % group:
+            raise InferenceError(f"activations are u8 in {group} groups, {source} and {channels} channels are not")
+        rows, entries, block, side = weights.shape
+        if (rows, side) != (group * -(-channels // group // block), SIDE) or runs_in(
+            source.shape, attrs, group
+        ).length < SIDE:
+            raise InferenceError(f"weights {w} do not fit {x} and {channels} channels in {group} groups")
+        if as_buffer(places, DType.I32).shape != (rows, entries + 1) or as_buffer(base, DType.I32).shape != (
+            rows * block,
+        ):
+            raise InferenceError(f"places {places} and base {base} do not fit weights {w}")
+        return BufferType((source.shape[0], *attrs["size"], channels), DType.I32)
+
+    @staticmethod
+    def evaluate(
+        x: np.ndarray, w: np.ndarray, places: np.ndarray, base: np.ndarray, *, channels: int, group: int, **attrs: Any
+    ) -> np.ndarray:
+        runs, taps = runs_in(x.shape, attrs, group), windows_of(attrs).taps
+        weights = unplace_weights(w, places, taps, channels, group, runs, walk_in(x.shape, attrs))
         return _convolve(x, weights, unpack_integer_base(base, group, channels), group, attrs)
 
 

@@ -26,10 +26,10 @@ from bitc.passes.volumes import FlattenVolumes
 __all__ = ["KNOWN_PASSES", "Pass", "to_codes", "to_kernels"]
 
 
-def to_codes(sign_zero: str = "exact", storage: str = "u8", costs: str = "portable") -> tuple[Pass, ...]:
+def to_codes(sign_zero: str = "exact", isa: str = "portable") -> tuple[Pass, ...]:
     """The passes from the imported ``nn`` graph to a ``q`` graph in which every product that can be is one of codes or integers.
 
-    ``storage`` is how codes of many levels are stored best, ``costs`` names the target's measured costs.
+    ``isa`` names the kernels whose costs decide between forms.
     """
     return (
         Canonicalise(),
@@ -47,8 +47,8 @@ def to_codes(sign_zero: str = "exact", storage: str = "u8", costs: str = "portab
         PullScales(),
         RecogniseCodes(),
         StateContracts(),
-        SplitPlanes(costs),
-        StoreIntegers(storage),
+        SplitPlanes(isa),
+        StoreIntegers(isa),
         IntegerChains(),
         CommonSubexpressions(),
         Thresholds(),

@@ -17,7 +17,8 @@ class Costs:
 
     ``bits``, ``grouped_bits``: operations a nanosecond of one-bit products, plain and grouped. ``pairs``: of products of two bits by
     two, looked up in a table; 0 where no kernel is meant for that. ``u8``, ``i16``, ``depthwise``:
-    operations a nanosecond of integer products by the storage of the activations. ``block``, ``grouped_block``, ``integer_block``:
+    operations a nanosecond of integer products by the storage of the activations; ``placed``: of those of bytes by placed weights, 0
+    where there is no such kernel. ``block``, ``grouped_block``, ``integer_block``:
     output channels computed together. ``sum_ns``: an int32 result written, read and added. ``pack_ns``: a number compared and packed,
     a plane. ``plane_ns``: a bit of a byte packed. ``byte_ns``: a number rounded, clamped and written as u8.
     """
@@ -27,6 +28,7 @@ class Costs:
     pairs: float
     u8: float
     i16: float
+    placed: float
     depthwise: float
     block: int
     grouped_block: int
@@ -39,15 +41,15 @@ class Costs:
 
 COSTS: dict[str, Costs] = {
     "portable": Costs(
-        bits=170, grouped_bits=150, pairs=0, u8=41, i16=41, depthwise=9, block=8, grouped_block=8, integer_block=1,
+        bits=170, grouped_bits=150, pairs=0, u8=41, i16=41, placed=0, depthwise=9, block=8, grouped_block=8, integer_block=1,
         sum_ns=0.8, pack_ns=0.6, plane_ns=0.2, byte_ns=12,
     ),
     "avx2": Costs(
-        bits=960, grouped_bits=430, pairs=390, u8=225, i16=143, depthwise=53, block=32, grouped_block=8, integer_block=16,
+        bits=960, grouped_bits=430, pairs=390, u8=225, i16=143, placed=165, depthwise=53, block=32, grouped_block=8, integer_block=16,
         sum_ns=0.165, pack_ns=0.08, plane_ns=0.02, byte_ns=0.235,
     ),
     "avx512": Costs(
-        bits=5000, grouped_bits=1500, pairs=0, u8=900, i16=450, depthwise=100, block=32, grouped_block=8, integer_block=16,
+        bits=5000, grouped_bits=1500, pairs=0, u8=900, i16=450, placed=0, depthwise=100, block=32, grouped_block=8, integer_block=16,
         sum_ns=0.1, pack_ns=0.05, plane_ns=0.02, byte_ns=0.1,
     ),
 }  # fmt: skip
@@ -96,10 +98,11 @@ def sums_ns(work: Work, costs: Costs, channels: int | None = None) -> float:
     return work.pixels * (work.out_c if channels is None else channels) * costs.sum_ns
 
 
-def integers_ns(work: Work, costs: Costs, bytes_: int, levels: int) -> float:
-    """The product of integers with activations of 1 or 2 bytes, and the making of these from numbers (of two levels: a comparison)."""
+def integers_ns(work: Work, costs: Costs, rate: float, levels: int) -> float:
+    """The product of integers at ``rate`` operations a nanosecond (another one where it is depthwise), and the making of its activations
+    from numbers (of two levels: a comparison)."""
     depthwise = work.group > 1 and work.in_c == 1
-    rate = costs.depthwise if depthwise else costs.u8 if bytes_ == 1 else costs.i16
+    rate = costs.depthwise if depthwise else rate
     in_group = work.out_c // work.group
     computed = in_group if depthwise else _whole(in_group, costs.integer_block)
     made_ns = costs.byte_ns if levels > 2 else costs.pack_ns

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import ClassVar
 
 import numpy as np
 
 from bitc.errors import Diagnostic, OptionError
 from bitc.ir import Builder, CodeType, DType, Graph, Op, TensorType, Value, rewrite
+from bitc.ir.integer_packing import INTEGER_FORMS, LONG_CHAIN, IntegerForm
+from bitc.ir.placed_weights import SIDE, growth
+from bitc.ir.winograd import CHANNEL_STEP, winograd_is_exact
 from bitc.passes.base import Pass
 from bitc.passes.cones import channel_vector
 from bitc.passes.facts import INT32
@@ -27,22 +31,19 @@ class StoreIntegers(Pass):
         q.conv(X, W)  =  q.int_conv(u, W, base),   u = X - lo,  base[m] = lo · sum W[m]       (u8)
         q.conv(X, W)  =  q.int_conv(X, W, 0)                                                   (i16)
 
-    and a padding tap, which reads level 0, reads ``-lo`` in the first form. ``storage`` is what the target's kernels are fastest with;
-    codes that do not fit u8 take i16, and so do those whose weights do not fit i8. With ``i16`` codes of few bits still take u8: where
-    three sums of two products fit 16 bits, kernels on bytes do twice as much at a time. A bias in integers joins ``base``. Products of at
-    most four levels with weights ±a stay as they are: they run as bits.
-
-    >>> StoreIntegers("i16").storage
-    'i16'
+    and a padding tap, which reads level 0, reads ``-lo`` in the first form. Each product takes what the kernels of ``isa`` are fastest
+    with (:func:`storage_of`). A bias in integers joins ``base``. Products of at most four levels with weights ±a stay as they are: they
+    run as bits.
     """
 
     name: ClassVar[str] = "store-integers"
-    storage: str = "u8"
+    isa: str = "portable"
 
     def run(self, graph: Graph) -> Graph:
-        if self.storage not in ("u8", "i16"):
-            raise OptionError(Diagnostic("O024", f"the storage of codes is {self.storage!r}", hint="one of: u8, i16"))
-        made = IntegerProducts(self.storage)
+        if self.isa not in INTEGER_FORMS:
+            hint = "one of: " + ", ".join(INTEGER_FORMS)
+            raise OptionError(Diagnostic("O024", f"no kernels of integers for {self.isa!r}", hint=hint))
+        made = IntegerProducts(INTEGER_FORMS[self.isa])
 
         def rule(op: Op, b: Builder) -> Value | None:
             if op.name not in ("q.conv", "q.matmul") or runs_as_bits(op):
@@ -56,28 +57,67 @@ class StoreIntegers(Pass):
 class IntegerProducts:
     """Products of codes as products of integer tensors; those that share activations share what is stored."""
 
-    storage: str
+    form: IntegerForm
     sets: ValueSets = field(default_factory=ValueSets)
     stored: dict[tuple[Value, DType], Value] = field(default_factory=dict)
 
     def product(self, op: Op, b: Builder) -> Value:
         """``op``, a ``q.conv`` or ``q.matmul`` of encoded numbers, in integers."""
-        key = (op.operands[0], storage_of(op, self.storage))
+        key = (op.operands[0], storage_of(op, self.form))
         if key not in self.stored:
             self.stored[key] = stored_levels(*key, b, self.sets)
         return _product(op, self.stored[key], b)
 
 
-def storage_of(op: Op, preferred: str) -> DType:
-    """The storage of a product's activation, ``preferred`` (u8 or i16) where it holds the levels, the padding and meets the weights."""
+def storage_of(op: Op, form: IntegerForm) -> DType:
+    """The storage of a product's activation on a target of ``form``.
+
+    Codes or padding that do not fit u8 take i16, and so do those whose weights do not fit i8. Others take what the target prefers. Where
+    that is i16 they still take u8 if kernels on bytes do more at a time: where three sums of two products fit 16 bits, and where few
+    weights must be split for one sum to fit (:mod:`bitc.ir.placed_weights`), unless Winograd's algorithm saves more.
+    """
+    type, weights = op.operands[0].type, code_constant(op.operands[1])
+    assert isinstance(type, CodeType)
+    span = type.levels.hi - type.levels.lo
+    pads = op.name == "q.conv" and any(op.attrs["pads"])
+    if span > 255 or _weight_dtype(weights) is not DType.I8:
+        return DType.I16
+    if pads and not 0 <= op.attrs["pad_level"] - type.levels.lo <= 255:
+        return DType.I16
+    return DType.U8 if form.storage is DType.U8 or chained(op) or _placed(op, weights, span, form) else DType.I16
+
+
+def chained(op: Op) -> bool:
+    """Whether three sums of two products of bytes fit 16 bits together."""
     type = op.operands[0].type
     assert isinstance(type, CodeType)
-    fits = type.levels.hi - type.levels.lo <= 255 and _weight_dtype(code_constant(op.operands[1])) is DType.I8
-    pads = op.name == "q.conv" and any(op.attrs["pads"])
-    has_pad = not pads or 0 <= op.attrs["pad_level"] - type.levels.lo <= 255
-    pair = 2 * (type.levels.hi - type.levels.lo) * int(np.abs(code_constant(op.operands[1])).max())
-    chosen = preferred == "u8" or 3 * pair <= MOST_INT16
-    return DType.U8 if chosen and fits and has_pad else DType.I16
+    largest = int(np.abs(code_constant(op.operands[1])).max())
+    return 2 * LONG_CHAIN * (type.levels.hi - type.levels.lo) * largest <= MOST_INT16
+
+
+def _placed(op: Op, weights: np.ndarray, span: int, form: IntegerForm) -> bool:
+    """Whether a product of bytes is the faster one with placed weights: several pixels, few split entries, no Winograd."""
+    if op.name == "q.matmul":
+        weights = weights.T[..., np.newaxis, np.newaxis]
+    group = op.attrs.get("group", 1)
+    pixels = prod(op.result.shape) // weights.shape[0]
+    if pixels == 1 or weights.shape[1] == 1 < group or weights[0].size < SIDE or form.growth == 0:
+        return False
+    if op.name == "q.conv" and by_winograd(op, weights, form, span):
+        return False
+    return growth(weights, group, form.block, span) <= form.growth
+
+
+def by_winograd(op: Op, weights: np.ndarray, form: IntegerForm, highest: int) -> bool:
+    """Whether Winograd's algorithm is exact and the faster way to a product of i16 within ±``highest`` with taps [M, C, 3, 3]."""
+    if form.winograd is None or op.name not in ("q.conv", "q.int_conv"):
+        return False
+    attrs, (out_c, in_c) = op.attrs, weights.shape[:2]
+    plain = attrs["group"] == 1 and set(attrs["strides"]) == {1} == set(attrs["dilations"])
+    if not plain or weights.shape[2:] != (3, 3) or in_c % CHANNEL_STEP:
+        return False
+    rows, columns = op.result.shape[2:]
+    return form.winograd.pays((rows, columns), in_c, out_c) and winograd_is_exact(weights, highest)
 
 
 def runs_as_bits(op: Op) -> bool:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from bitc.ir import DType, Op, TensorType
 from bitc.ir.integer_packing import (
-    IntegerForm,
+    LONG_CHAIN,
     longest_chain,
     pack_depthwise_weights,
     pack_integer_base,
     pack_integer_weights,
     runs_of,
 )
-from bitc.ir.winograd import CHANNEL_STEP, pack_winograd_weights, winograd_is_exact
+from bitc.ir.placed_weights import SIDE, Walk, place_weights
+from bitc.ir.winograd import pack_winograd_weights
+from bitc.passes.integers import by_winograd
 from bitc.passes.lower_moves import as_shape
 from bitc.passes.lower_numbers import lower_pool, product_window
 from bitc.passes.lowering import Lowering, physical_shape, tensor_type
@@ -32,7 +32,7 @@ def lower_product(op: Op, low: Lowering) -> None:
     if group > 1 and weights.shape[:2] == (group, 1):
         packed = pack_depthwise_weights(weights[:, 0].transpose(1, 2, 0), form.depthwise_block, form.depthwise_side)
         made = low.add("k.idepthwise", x, low.constant(packed), low.constant(base), like=op, **attrs)
-    elif _by_winograd(op, weights, form):
+    elif not _on_bytes(op) and by_winograd(op, weights, form, op.attrs["highest"]):
         assert form.winograd is not None
         packed = pack_winograd_weights(weights, form.block, side)
         operands = (packed, pack_integer_base(base, 1, form.block))
@@ -42,25 +42,20 @@ def lower_product(op: Op, low: Lowering) -> None:
         columns, channels = x.shape[2:]
         runs = runs_of(weights.shape[2:], attrs["dilations"], columns, channels, group)
         packed = pack_integer_weights(weights, group, runs, form.block, side)
-        operands = (packed, pack_integer_base(base, group, form.block))
+        attrs |= {"channels": weights.shape[0], "group": group}
         chain = longest_chain(packed, op.attrs["highest"]) if side == 4 else 0
-        attrs |= {"channels": weights.shape[0], "group": group, "chain": chain}
-        made = low.add("k.iconv", x, *map(low.constant, operands), like=op, **attrs)
+        bases = low.constant(pack_integer_base(base, group, form.block))
+        if _on_bytes(op) and form.growth and chain < LONG_CHAIN and runs.length >= SIDE:
+            walk = Walk(attrs["dilations"][0] * columns * channels, attrs["dilations"][1] * channels)
+            placed = place_weights(weights, group, runs, walk, form.block, op.attrs["highest"])
+            made = low.add("k.iconv_placed", x, *map(low.constant, placed), bases, like=op, **attrs)
+        else:
+            made = low.add("k.iconv", x, low.constant(packed), bases, like=op, chain=chain, **attrs)
     low.put(op.result, as_shape(made, physical_shape(tensor_type(op.result)), op, low))
 
 
-def _by_winograd(op: Op, weights: np.ndarray, form: IntegerForm) -> bool:
-    """Whether a product runs as ``k.iwinograd``: 3x3 taps on one group of i16 channels, where that is exact and faster."""
-    attrs, (out_c, in_c), source = op.attrs, weights.shape[:2], op.operands[0].type
-    if form.winograd is None or op.name != "q.int_conv" or not isinstance(source, TensorType):
-        return False
-    if source.dtype is not DType.I16:
-        return False
-    plain = attrs["group"] == 1 and set(attrs["strides"]) == {1} == set(attrs["dilations"])
-    if not plain or weights.shape[2:] != (3, 3) or in_c % CHANNEL_STEP:
-        return False
-    rows, columns = op.result.shape[2:]
-    return form.winograd.pays((rows, columns), in_c, out_c) and winograd_is_exact(weights, attrs["highest"])
+def _on_bytes(op: Op) -> bool:
+    return isinstance(op.operands[0].type, TensorType) and op.operands[0].type.dtype is DType.U8
 
 
 def lower_max_pool(op: Op, low: Lowering) -> None:

@@ -17,7 +17,7 @@ from bitc.ir.pairs import worth_of
 from bitc.passes.base import Pass
 from bitc.passes.costs import COSTS, Costs, Work, integers_ns, pairs_ns, plane_ns, sums_ns
 from bitc.passes.facts import INT32
-from bitc.passes.integers import IntegerProducts, runs_as_bits, storage_of
+from bitc.passes.integers import IntegerProducts, chained, runs_as_bits, storage_of
 from bitc.passes.padding import code_constant
 from bitc.passes.recognise import MAX_PLANES
 from bitc.passes.stored_levels import stored_levels
@@ -61,7 +61,7 @@ class SplitPlanes(Pass):
             hint = f"costs: {', '.join(COSTS)}; form: {', '.join(FORMS)}"
             raise OptionError(Diagnostic("O025", "split-planes cannot be run like this", here=here, hint=hint))
         activations, weighed = _Activations(), list[tuple[str, str]]()
-        integers = IntegerProducts(INTEGER_FORMS[self.costs].storage)
+        integers = IntegerProducts(INTEGER_FORMS[self.costs])
 
         def rule(op: Op, b: Builder) -> Value | None:
             if op.name not in ("q.conv", "q.matmul"):
@@ -120,8 +120,9 @@ def forms_of(op: Op, target: str) -> list[Form]:
     assert isinstance(x, CodeType)
     assert isinstance(w, CodeType)
     costs, work = COSTS[target], work_of(op)
-    storage = storage_of(op, INTEGER_FORMS[target].storage)
-    integers = Form(integers_ns(work, costs, storage.bytes, x.levels.count), "integers", f"{storage} integers")
+    storage = storage_of(op, INTEGER_FORMS[target])
+    rate = costs.i16 if storage is DType.I16 else costs.u8 if chained(op) else costs.placed or costs.u8
+    integers = Form(integers_ns(work, costs, rate, x.levels.count), "integers", f"{storage} integers")
     planes = x.levels.planes
     packing = work.inputs * planes * costs.pack_ns
     bits = Form(planes * plane_ns(work, costs) + packing, "planes", f"{planes}x1 planes")

@@ -43,7 +43,7 @@ def activations(generator: np.random.Generator, value: Value) -> np.ndarray:
     return generator.normal(0, 30, value.shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("storage", ["u8", "i16"])
+@pytest.mark.parametrize("isa", ["portable", "avx2"])
 @pytest.mark.parametrize("group", [1, 2])
 @pytest.mark.parametrize("pads", [(0, 0, 0, 0), (1, 0, 1, 1)])
 @pytest.mark.parametrize(
@@ -59,14 +59,14 @@ def activations(generator: np.random.Generator, value: Value) -> np.ndarray:
     ],
 )
 def test_meaning_is_kept(
-    levels: Levels, weights: tuple[int, int], fits_u8: bool, pads: Sequence[int], group: int, storage: str
+    levels: Levels, weights: tuple[int, int], fits_u8: bool, pads: Sequence[int], group: int, isa: str
 ) -> None:
     before = RecogniseCodes().run(network(levels, weights, pads, group))
-    after = StoreIntegers(storage).run(before)
+    after = StoreIntegers(isa).run(before)
     (product,) = (op for op in after.ops if op.name == "q.int_conv")
     zero_is_held = not any(pads) or levels.lo <= 0
     few_bits = 3 * 2 * (levels.hi - levels.lo) * max(map(abs, weights)) < 1 << 15
-    wanted = DType.U8 if (storage == "u8" or few_bits) and fits_u8 and zero_is_held else DType.I16
+    wanted = DType.U8 if (isa == "portable" or few_bits) and fits_u8 and zero_is_held else DType.I16
     assert product.operands[0].type.dtype is wanted
     assert "q.conv" not in op_names(after)
     same_meaning(before, after, activations)
@@ -86,7 +86,7 @@ def test_levels_are_taken_from_where_they_were_made() -> None:
           %W = q.encode %n {levels = {-5..3:8}} : code<{-5,3}>[2,1]
           %y = q.matmul %X, %W : i32[1,1]
         }""".replace("{-5..3:8}", "{-5,3}"),
-        StoreIntegers("u8"),
+        StoreIntegers(),
         """
         graph @g(%x: u8[1,2]) -> (%y) {
           %b = nn.constant {value = dense<i32[1]: 256>} : i32[1]
@@ -121,8 +121,8 @@ def test_a_sum_that_others_read_keeps_its_bias_apart() -> None:
     assert op_names(after) == ["q.int_matmul", "nn.add"]
 
 
-@pytest.mark.parametrize("storage", ["u8", "i16"])
-def test_pools_and_views_move_the_stored_integers(storage: str) -> None:
+@pytest.mark.parametrize(("isa", "storage"), [("portable", DType.U8), ("avx2", DType.I16)])
+def test_pools_and_views_move_the_stored_integers(isa: str, storage: DType) -> None:
     b = Builder()
     x = b.input("x", TensorType((1, 2, 4, 4)))
     pool = {"kernel": (2, 2), "strides": (2, 2), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
@@ -130,9 +130,9 @@ def test_pools_and_views_move_the_stored_integers(storage: str) -> None:
     flat = b.add("nn.reshape", pooled, shape=(1, 8))
     w = np.random.default_rng(0).integers(-90, 91, (8, 3)).astype(np.float32)
     before = RecogniseCodes().run(Graph("g", [x], b.ops, [b.add("nn.matmul", flat, b.constant(w))]))
-    after = Canonicalise().run(StoreIntegers(storage).run(before))
+    after = Canonicalise().run(StoreIntegers(isa).run(before))
     (moved,) = (op for op in after.ops if op.name == "nn.max_pool")
-    assert moved.result.type.dtype is DType(storage)
+    assert moved.result.type.dtype is storage
     same_meaning(before, after, activations)
 
 
@@ -147,6 +147,6 @@ def test_products_that_run_as_bits_are_left() -> None:
     assert op_names(StoreIntegers().run(bits)) == op_names(bits)
 
 
-def test_unknown_storage() -> None:
-    with pytest.raises(OptionError, match="u8, i16"):
+def test_unknown_kernels() -> None:
+    with pytest.raises(OptionError, match="portable, avx2"):
         StoreIntegers("i4").run(network(Levels(0, 1, 4), (-1, 1)))

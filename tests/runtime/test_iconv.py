@@ -9,10 +9,17 @@ import numpy as np
 import pytest
 
 from bitc.ir import lookup
-from bitc.ir.integer_packing import longest_chain, pack_integer_base, pack_integer_weights, runs_of
+from bitc.ir.integer_packing import (
+    longest_chain,
+    pack_integer_base,
+    pack_integer_weights,
+    runs_of,
+    unpack_integer_base,
+)
+from bitc.ir.placed_weights import SIDE, Walk, place_weights
 from bitc.ir.types import DType
 
-from .harness import COMPILERS, Kernels, check_compiles, for_each_isa, guarded, kernels
+from .harness import COMPILERS, Kernels, check_compiles, for_each_isa, guarded, kernels, why_not
 from .integer_geometry import FORMS, Array, Conv, fenced, values
 
 STORAGE = ((DType.U8, DType.I8), (DType.I16, DType.I8), (DType.I16, DType.I16))
@@ -133,6 +140,40 @@ def test_chains_of_sixteen_bits(isa: str, highest: int) -> None:
         np.testing.assert_array_equal(got, conv.reference(x, w, base), str(conv))
 
 
+@pytest.mark.parametrize("highest", [1, 127, 128, 255])
+@pytest.mark.parametrize("extreme", [False, True])
+def test_placed_weights(highest: int, extreme: bool) -> None:
+    """Every weight of 8 bits beside every activation: entries are split wherever a pair would saturate."""
+    if (reason := why_not("avx2")) is not None:
+        pytest.skip(reason)
+    k, rng = kernels("iconv_placed_avx2.h", isa="avx2"), np.random.default_rng(4)
+    for number, conv in enumerate(GEOMETRIES):
+        _, columns, channels = conv.in_shape
+        runs = runs_of(conv.taps, conv.dilations, columns, channels, conv.group)
+        walk = Walk(conv.dilations[0] * columns * channels, conv.dilations[1] * channels)
+        if runs.length < SIDE:
+            continue
+        x = (
+            rng.choice([0, highest], conv.in_shape) if extreme else rng.integers(0, highest + 1, conv.in_shape)
+        ).astype(np.uint8)
+        w = values(rng, (conv.channels, conv.in_c, *conv.taps), DType.I8, extreme)
+        w = np.where(rng.random(w.shape) < (number % 5) / 8, 0, w)  # some blocks need fewer entries than others
+        w[: number % 40] = 0
+        base = pack_integer_base(rng.integers(-1000, 1000, conv.channels).astype(np.int32), conv.group, 16)
+        packed, places = place_weights(w, conv.group, runs, walk, 16, highest)
+        meaning = lookup("k.iconv_placed").evaluate(
+            x[np.newaxis], packed, places, base, channels=conv.channels, group=conv.group, **conv.attrs
+        )
+        expected = conv.reference(x, w, unpack_integer_base(base, conv.group, conv.channels))
+        np.testing.assert_array_equal(np.asarray(meaning)[0], expected)
+        constants = k.pointer(packed), k.pointer(places), packed.shape[1], k.pointer(base)
+        with guarded((*conv.size, conv.channels), np.int32, align=4) as y, fenced(x, number % 4 < 2) as address:
+            for first, last in ((0, 1), (1, conv.size[0])):
+                band, source = k.pointer(y, first * conv.size[1] * conv.channels), k.ffi.cast("uint8_t *", address)
+                k.functions["bitc_iconv_placed_avx2"](_struct(k, conv, 0), source, *constants, band, first, last)
+            np.testing.assert_array_equal(y, expected, str(conv))
+
+
 @for_each_isa
 def test_sums_reach_the_ends_of_int32(isa: str) -> None:
     """The largest sums that fit, from a base at the other end: no instruction saturates on the way."""
@@ -155,3 +196,5 @@ def test_sums_reach_the_ends_of_int32(isa: str) -> None:
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_compiles_without_warnings(isa: str, compiler: str) -> None:
     check_compiles(f"iconv_{isa}.h", isa=isa, compiler=compiler)
+    if isa == "avx2":
+        check_compiles("iconv_placed_avx2.h", isa=isa, compiler=compiler)
