@@ -122,25 +122,23 @@ def literal(value: np.generic | float | int | bool, dtype: DType) -> str:
 
 
 def array_lines(array: np.ndarray, dtype: DType, width: int = 116) -> Iterator[str]:
-    """The elements of ``array`` as lines of a C initialiser."""
-    line = ""
-    for value in _element_texts(array.reshape(-1), dtype):
-        piece = value + ", "
-        if len(line) + len(piece) > width:
-            yield line.rstrip()
-            line = ""
-        line += piece
-    if line:
-        yield line.rstrip()
+    """The elements of ``array`` as lines of a C initialiser, all but the last of as many elements as always fit."""
+    texts = _element_texts(array.reshape(-1), dtype)
+    count = max(1, width // (max(map(len, texts), default=0) + 1))
+    for first in range(0, len(texts), count):
+        yield ",".join(texts[first : first + count]) + ","
 
 
-def _element_texts(flat: np.ndarray, dtype: DType) -> Iterator[str]:
+def _element_texts(flat: np.ndarray, dtype: DType) -> list[str]:
+    values = flat.tolist()
     if dtype is DType.F16:
-        return (f"0x{value:x}" for value in flat.view(np.uint16).tolist())
+        return [f"0x{value:x}" for value in flat.view(np.uint16).tolist()]
     if (
         dtype is DType.U64
-    ):  # by far the largest arrays: plain hexadecimal constants get a fitting unsigned type by themselves
-        return (f"0x{value:x}" if value > 9 else str(value) for value in flat.tolist())
-    if dtype in (DType.U8, DType.I32, DType.I8, DType.BOOL) and (flat != np.iinfo(np.int32).min).all():
-        return (str(int(value)) for value in flat.tolist())
-    return (literal(value, dtype) for value in flat.tolist())
+    ):  # of the largest arrays: plain hexadecimal constants get a fitting unsigned type by themselves
+        return [f"0x{value:x}" if value > 9 else str(value) for value in values]
+    if dtype is DType.BOOL:
+        return ["1" if value else "0" for value in values]
+    if dtype in (DType.U8, DType.I8, DType.U16, DType.I16) or (dtype is DType.I32 and -(2**31) not in values):
+        return list(map(str, values))
+    return [literal(value, dtype) for value in values]

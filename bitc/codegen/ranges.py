@@ -17,7 +17,7 @@ from bitc.ir.interpreter import evaluate_op
 Limits = tuple[float, float]
 
 _FROM_ENDS = frozenset(
-    {"nn.cast", "nn.add", "nn.sub", "nn.mul", "nn.fma", "nn.neg", "nn.min", "nn.max", "nn.relu"}
+    {"nn.cast", "nn.add", "nn.sub", "nn.mul", "nn.div", "nn.fma", "nn.neg", "nn.min", "nn.max", "nn.relu"}
     | {"nn.round", "nn.floor", "nn.ceil", "nn.saturate"}
 )
 """Extremes at the ends of the operands, taken one by one."""
@@ -56,6 +56,8 @@ def _range(op: Op, operands: Sequence[Limits | None]) -> Limits | None:
         return None
     if op.name == "nn.where":
         return min(low for low, _ in ends), max(high for _, high in ends)
+    if op.name == "nn.div" and ends[1][0] <= 0 <= ends[1][1]:
+        return None
     if op.name not in _FROM_ENDS or not (
         op.name == "nn.saturate" or _dtype(op.result).is_float
     ):  # integers may wrap around

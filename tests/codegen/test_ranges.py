@@ -58,7 +58,7 @@ def test_which_clamps_are_of_integers(scale: float, dtype: DType, proved: bool, 
 
 
 UNARY = ("neg", "relu", "round", "floor", "ceil")
-BINARY = ("add", "sub", "mul", "min", "max")
+BINARY = ("add", "sub", "mul", "div", "min", "max")
 
 
 @given(st.data())
