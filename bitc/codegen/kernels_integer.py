@@ -61,12 +61,13 @@ def iwinograd(op: Op, frame: Frame, out: Assembly) -> list[Call]:
 
 
 def idepthwise(op: Op, frame: Frame, out: Assembly) -> list[Call]:
-    """``k.idepthwise``: ``bitc_idepthwise_<x>_<isa>``."""
+    """``k.idepthwise``: ``bitc_idepthwise_<x>_<isa>``; by rows, its pixels are whole rows and have as many channels."""
     x, attrs = op.operands[0], op.attrs
     _, _, columns, elements = x.shape
     fields = {
         "channels": elements,
         **_image(op, x),
+        **({"channels": elements * attrs["size"][1], "out_w": 1} if attrs["by_row"] else {}),
         "taps_h": attrs["taps"][0],
         "taps_w": attrs["taps"][1],
         "tap_row": attrs["dilations"][0] * columns * elements,

@@ -157,27 +157,31 @@ class Iwinograd(OpDecl):
 
 @op("k.idepthwise")
 class Idepthwise(OpDecl):
-    """y[n,y,x,c] = base[c] + Σ window(x)[c] · w[c], int32; w lies as i16 [ceil(C/block)][ceil(KH·KW/side)][block][side]"""
+    """y[n,y,x,c] = base[c] + Σ window(x)[c] · w[c], int32; w lies as i16 [ceil(C/block)][ceil(KH·KW/side)][block][side]. ``by_row``: the
+    columns of a row are lanes as channels are, so w and base are those of columns · C channels, the same C for each column"""
 
     operands = ("x", "w", "base")
-    attrs = {**WINDOW}
+    attrs = {**WINDOW, "by_row": False}
 
     @staticmethod
-    def infer(x: Type, w: Type, base: Type, **attrs: Any) -> BufferType:
+    def infer(x: Type, w: Type, base: Type, *, by_row: bool, **attrs: Any) -> BufferType:
         source, weights = _source(x, attrs), as_buffer(w, DType.I16, 4)
+        if by_row and attrs["strides"][1] != 1:
+            raise InferenceError(f"a row is computed as channels where its stride is 1, not {attrs['strides'][1]}")
         (rows, cols), channels = windows_of(attrs).taps, source.shape[3]
+        lanes = channels * (attrs["size"][1] if by_row else 1)
         _, _, block, side = weights.shape
-        if weights.shape[:2] != (-(-channels // block), -(-rows * cols // side)):
+        if weights.shape[:2] != (-(-lanes // block), -(-rows * cols // side)):
             raise InferenceError(f"weights {w} do not fit {x}")
-        if as_buffer(base, DType.I32).shape != (channels,):
+        if as_buffer(base, DType.I32).shape != (lanes,):
             raise InferenceError(f"base {base} does not fit {x}")
         return BufferType((source.shape[0], *attrs["size"], channels), DType.I32)
 
     @staticmethod
-    def evaluate(x: np.ndarray, w: np.ndarray, base: np.ndarray, **attrs: Any) -> np.ndarray:
+    def evaluate(x: np.ndarray, w: np.ndarray, base: np.ndarray, *, by_row: bool, **attrs: Any) -> np.ndarray:
         channels = x.shape[3]
-        weights = unpack_depthwise_weights(w, windows_of(attrs).taps, channels).transpose(2, 0, 1)[:, np.newaxis]
-        return _convolve(x, weights, base, channels, attrs)
+        weights = unpack_depthwise_weights(w, windows_of(attrs).taps, base.size)[..., :channels]
+        return _convolve(x, weights.transpose(2, 0, 1)[:, np.newaxis], base[:channels], channels, attrs)
 
 
 @op("k.ipool")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from bitc.ir import DType, Op, TensorType
 from bitc.ir.integer_packing import (
     LONG_CHAIN,
@@ -30,8 +32,13 @@ def lower_product(op: Op, low: Lowering) -> None:
     x, attrs = product_window(op, weights, float(op.attrs.get("pad_value", 0)), low)
     form, side = low.forms.integers, low.forms.integers.side(tensor_type(op.operands[0]).dtype)  # type: ignore[union-attr]
     if group > 1 and weights.shape[:2] == (group, 1):
-        packed = pack_depthwise_weights(weights[:, 0].transpose(1, 2, 0), form.depthwise_block, form.depthwise_side)
-        made = low.add("k.idepthwise", x, low.constant(packed), low.constant(base), like=op, **attrs)
+        columns = attrs["size"][1]
+        by_row = group < form.depthwise_block <= columns * group and attrs["strides"][1] == 1
+        times = columns if by_row else 1
+        lanes = np.tile(weights[:, 0].transpose(1, 2, 0), times)
+        packed = pack_depthwise_weights(lanes, form.depthwise_block, form.depthwise_side)
+        constants = low.constant(packed), low.constant(np.tile(base, times))
+        made = low.add("k.idepthwise", x, *constants, like=op, by_row=by_row, **attrs)
     elif not _on_bytes(op) and by_winograd(op, weights, form, op.attrs["highest"]):
         assert form.winograd is not None
         packed = pack_winograd_weights(weights, form.block, side)

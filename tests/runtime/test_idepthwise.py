@@ -73,7 +73,7 @@ def test_idepthwise(isa: str, x_type: DType) -> None:
                     last,
                 )
             np.testing.assert_array_equal(y, expected, str(conv))
-        meaning = lookup("k.idepthwise").evaluate(x[np.newaxis], packed, base, **conv.attrs)
+        meaning = lookup("k.idepthwise").evaluate(x[np.newaxis], packed, base, by_row=False, **conv.attrs)
         np.testing.assert_array_equal(np.asarray(meaning)[0], expected, str(conv))
 
 
