@@ -1,8 +1,8 @@
 """The artefact: one folder that holds a compiled network. Writes it whole or not at all.
 
 Takes the text files of codegen, gives the folder on disk, with the shared library and the Python extension built where asked for.
-Everything is made in a temporary folder beside the target, which then takes the target's place by renaming: nobody ever sees half
-an artefact, and a failing C compiler leaves the old one untouched.
+Everything is made in a temporary folder beside the target, which then takes the target's place (:mod:`bitc.folders`): nobody ever sees
+half an artefact, and a failing C compiler leaves the old one untouched.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import io
 import json
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ import cffi
 
 from bitc import toolchain
 from bitc.errors import Diagnostic, OptionError
+from bitc.folders import whole_folder
 from bitc.session import declarations, load
 
 if TYPE_CHECKING:
@@ -105,15 +105,12 @@ def write_artifact(
     """Write ``texts`` (and ``binaries``) as the folder ``directory``, build what ``emit`` asks for.
 
     ``texts`` must hold ``manifest.json``, ``<name>.h`` and ``<name>.c``. An older artefact in ``directory`` is replaced; files
-    in it that bitc did not write are kept. Raises :class:`OptionError` if the folder is something else, :class:`ToolchainError`.
+    in it that bitc did not write are kept. Raises :class:`OptionError` if the folder is something else or cannot be written,
+    :class:`ToolchainError`.
     """
     out = Path(directory).absolute()
     emit = check_emit(emit)
-    _check_replaceable(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
-        made = Path(scratch) / "new"
-        made.mkdir()
+    with whole_folder(out, _check_replaceable, _foreign_entries) as made:
         for file_name, text in texts.items():
             (made / file_name).write_text(text, encoding="utf-8")
         for file_name, content in (binaries or {}).items():
@@ -123,7 +120,6 @@ def write_artifact(
             toolchain.compile_shared(artifact.source, artifact.library, target_cflags)
         if "pyext" in emit:
             _build_extension(artifact, target_cflags)
-        _swap(made, out, Path(scratch) / "old")
     return Artifact(out, name, artifact.manifest)
 
 
@@ -156,23 +152,6 @@ def _manifest_of(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return manifest if isinstance(manifest, dict) and {"bitc", "name"} <= manifest.keys() else None
-
-
-def _swap(made: Path, out: Path, old: Path) -> None:
-    """Put ``made`` in the place of ``out``; on failure put the old folder back."""
-    if not out.exists():
-        made.rename(out)
-        return
-    kept = _foreign_entries(out)
-    out.rename(old)
-    try:
-        made.rename(out)
-    except OSError:
-        old.rename(out)
-        raise
-    for entry in kept:
-        if not (out / entry).exists():
-            shutil.move(old / entry, out / entry)
 
 
 def _foreign_entries(folder: Path) -> list[str]:

@@ -18,6 +18,7 @@ from bitc.codegen.targets import target as target_named
 from bitc.frontend import import_model
 from bitc.ir import Graph
 from bitc.ir.printer import print_graph
+from bitc.limits import Limits
 from bitc.passes import KNOWN_PASSES, Pass, to_codes, to_kernels
 from bitc.passes.assume import assume_values
 from bitc.passes.pipeline import Trace, parse_pipeline, run_passes
@@ -31,13 +32,14 @@ class Options:
     """What changes the result of a compilation, apart from model and target; recorded in the artefact.
 
     ``dims`` binds symbolic dimensions; ``values`` promises the values inputs take; ``sign_zero`` is exact, plus or minus;
-    ``pipeline`` replaces the default passes (text).
+    ``pipeline`` replaces the default passes (text). ``limits`` change which models are taken, never a result, and are not recorded.
     """
 
     dims: Mapping[str, int] = field(default_factory=dict)
     values: Mapping[str, Sequence[float]] = field(default_factory=dict)
     sign_zero: str = "exact"
     pipeline: str | None = None
+    limits: Limits = field(default_factory=Limits)
 
     def as_arguments(self) -> dict[str, Any]:
         """Keyword arguments of :func:`compile`."""
@@ -55,6 +57,7 @@ def compile(
     sign_zero: str = "exact",
     emit: Sequence[str] = ("c", "so"),
     pipeline: str | None = None,
+    limits: Limits | None = None,
     trace: Trace | None = None,
     profile: bool = False,
     c_flags: Sequence[str] = (),
@@ -62,11 +65,11 @@ def compile(
     """Compile the ONNX file ``path`` into the artefact folder ``out`` (default: ``<name>-<target>`` in the working directory).
 
     ``dims`` binds symbolic dimensions; ``values`` promises which values an input takes; ``sign_zero`` declares what Sign(0) may be;
-    ``trace`` watches the passes; ``profile`` makes a build that times its layers (:mod:`bitc.profile`);
-    ``c_flags`` are further flags for the C compiler, the last word (``-O1`` builds faster).
+    ``limits`` bound what the model may ask for; ``trace`` watches the passes; ``profile`` makes a build that times its layers
+    (:mod:`bitc.profile`); ``c_flags`` are further flags for the C compiler, the last word (``-O1`` builds faster).
     Raises a :class:`bitc.errors.BitcError`; then nothing is written.
     """
-    options = Options(dims or {}, values or {}, sign_zero, pipeline)
+    options = Options(dims or {}, values or {}, sign_zero, pipeline, limits or Limits())
     chosen = target_named(target)
     check_emit(emit)
     trace = trace if trace is not None else Trace()
@@ -92,7 +95,7 @@ def compile(
 
 def lower(path: str | Path, target: Target, options: Options, trace: Trace) -> Graph:
     """The model as a graph of kernel calls for ``target``."""
-    graph = assume_values(import_model(path, dims=options.dims), options.values)
+    graph = assume_values(import_model(path, dims=options.dims, limits=options.limits), options.values)
     return run_passes(graph, passes_for(target, options), trace, reproducer_dir=Path("bitc-reproducer"))
 
 

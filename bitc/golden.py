@@ -28,6 +28,7 @@ import bitc
 from bitc.arrays import arrays_as_bytes
 from bitc.compare import Contract, first_difference
 from bitc.errors import CheckFailed, Diagnostic, OptionError
+from bitc.folders import whole_folder, write_whole
 from bitc.oracle import Arrays, load_model, model_inputs, oracle_for, random_cases, split_cases, stacked, unstacked
 from bitc.promises import parse_values, values_text
 
@@ -146,10 +147,7 @@ def _write(
     cases: list[Arrays],
     expected: list[Arrays],
 ) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-        made = Path(scratch) / "new"
-        made.mkdir()
+    with whole_folder(folder, _check_free) as made:
         if model.stat().st_size <= COPIED_BYTES and not _has_external_data(model):
             shutil.copyfile(model, made / "model.onnx")
         else:
@@ -157,9 +155,6 @@ def _write(
         (made / MANIFEST).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
         save_arrays(made / "inputs.npz", stacked(cases))
         save_arrays(made / "expected.npz", stacked(expected))
-        if folder.exists():
-            folder.rename(Path(scratch) / "old")
-        made.rename(folder)
 
 
 def _has_external_data(model: Path) -> bool:
@@ -213,8 +208,11 @@ def _sha256(path: Path) -> str:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """``arrays`` as the file ``path``, byte-identical for the same arrays."""
-    path.write_bytes(arrays_as_bytes(arrays))
+    """``arrays`` as the file ``path``, byte-identical for the same arrays. Raises :class:`OptionError` if it cannot be written."""
+    try:
+        write_whole(path, arrays_as_bytes(arrays))
+    except OSError as error:
+        raise OptionError(Diagnostic("O043", f"{path} cannot be written", here=error.strerror or str(error))) from error
 
 
 def load_arrays(path: Path) -> Arrays:

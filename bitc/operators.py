@@ -16,7 +16,7 @@ from pathlib import Path
 import bitc.frontend  # noqa: F401  (enters the handlers)
 from bitc.errors import Diagnostic, OptionError
 from bitc.frontend.load import NEWEST_OPSET, OLDEST_OPSET
-from bitc.frontend.node import CHANNELS_LAST, HANDLERS, MAX_MADE_BYTES, MICROSOFT, QONNX, STANDARD, Entry
+from bitc.frontend.node import CHANNELS_LAST, HANDLERS, MICROSOFT, QONNX, STANDARD, Entry
 from bitc.frontend.rules import findings
 from bitc.frontend.unknown import hint_for, refused_on_purpose
 from bitc.ir.ops import lookup
@@ -169,7 +169,7 @@ def markdown() -> str:
         "",
         f"Opsets {OLDEST_OPSET} to {NEWEST_OPSET}. The restrictions are the rules that error messages state; braces stand for what the",
         "node at hand decides. An operator whose inputs are all constants is computed when compiling, whatever it is, if the result",
-        f"has at most {MAX_MADE_BYTES >> 20} MiB. `bitc ops OP` prints one operator, [`bitc explain`](explain.md) says what became",
+        "is within the [limits](guarantees.md). `bitc ops OP` prints one operator, [`bitc explain`](explain.md) says what became",
         "of those in a model, and [Errors](errors.md) lists the codes.",
         "",
         "| runs as | |",

@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
+from hashlib import sha256
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ import numpy as np
 import bitc
 from bitc.codegen.targets import Target
 from bitc.cpu import cpu_name
+from bitc.folders import write_whole
 from bitc.resources import runtime_dir
 from bitc.toolchain import compile_shared, find_compiler
 
@@ -37,6 +39,8 @@ MEMORY_BYTES = tuple(1 << power for power in (15, 18, 20, 22, 24, 26, 28))
 """Sizes of memory that are read over and over, so that they lie in each of the caches, and in none."""
 
 _SOURCE = Path(__file__).with_name("roofline.c")
+_FORMAT = 1
+"""Of the file the peaks are kept in."""
 _LINE_BYTES = 64
 _TRIES = 15
 _TRY_SECONDS = 0.003
@@ -102,7 +106,9 @@ def _read(path: Path) -> dict[str, Peaks]:
     """What is kept there; nothing if it cannot be read, as then it is measured again."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return {key: _peaks(entry) for key, entry in kept.items()}
+        if kept["format"] != _FORMAT or kept["sha256"] != _hash(kept["peaks"]):
+            return {}
+        return {key: _peaks(entry) for key, entry in kept["peaks"].items()}
     except (OSError, ValueError, TypeError, AttributeError, KeyError):
         return {}
 
@@ -116,10 +122,14 @@ def _write(path: Path, peaks: Mapping[str, Peaks]) -> None:
     """A folder that cannot be written to only means that peaks are measured each time."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({key: asdict(entry) for key, entry in peaks.items()}, indent=1)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as out:
-            out.write(text)
-        os.replace(out.name, path)
+        entries = json.loads(json.dumps({key: asdict(entry) for key, entry in peaks.items()}))  # as they are read back
+        text = json.dumps({"format": _FORMAT, "sha256": _hash(entries), "peaks": entries}, indent=1)
+        write_whole(path, text.encode())
+
+
+def _hash(entries: Any) -> str:
+    """Of what is kept, so that a file that was cut, edited or damaged is measured again."""
+    return sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
 
 def measure(target: Target) -> Peaks:

@@ -14,6 +14,7 @@ from bitc.cli.console import out, progress
 from bitc.cli.inspecting import first_node
 from bitc.cli.options import (
     DimOption,
+    LimitOption,
     ModelArgument,
     SignZero,
     SignZeroOption,
@@ -53,13 +54,14 @@ def bench_command(
     dim: DimOption = None,
     values: ValuesOption = None,
     sign_zero: SignZeroOption = SignZero.EXACT,
+    limit: LimitOption = None,
     case: Annotated[
         str, typer.Option("--case", metavar="NAME", help="What to call it in JSON. (default: the file's name)")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print lines of JSON, errors too.")] = False,
 ) -> None:
     """Compile a model, keep nothing, and time calls of it from Python, in rounds interleaved with other runtimes."""
-    options = compile_options(dim, values, sign_zero)
+    options = compile_options(dim, values, sign_zero, limit)
     from bitc.bench import bench
 
     with progress() as step:

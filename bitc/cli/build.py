@@ -14,6 +14,7 @@ from rich.table import Table
 from bitc.cli.console import out, progress
 from bitc.cli.options import (
     DimOption,
+    LimitOption,
     ModelArgument,
     PipelineOption,
     SignZero,
@@ -43,6 +44,7 @@ def compile_command(
     dim: DimOption = None,
     values: ValuesOption = None,
     sign_zero: SignZeroOption = SignZero.EXACT,
+    limit: LimitOption = None,
     emit: Annotated[str, typer.Option("--emit", metavar="LIST", help="Which of c, so, ir, pyext to write.")] = "c,so",
     pipeline: PipelineOption = None,
     print_ir_after: Annotated[
@@ -60,7 +62,7 @@ def compile_command(
     time_passes: Annotated[bool, typer.Option("--time-passes", help="Show where the time goes.")] = False,
 ) -> None:
     """Compile an ONNX file to a folder with C, header, weights and a shared library."""
-    options = compile_options(dim, values, sign_zero, pipeline)
+    options = compile_options(dim, values, sign_zero, limit, pipeline)
     from bitc.compiler import compile
     from bitc.passes.pipeline import Trace
 

@@ -13,6 +13,7 @@ from bitc.cli.inspecting import first_node
 from bitc.cli.options import (
     DimOption,
     JsonOption,
+    LimitOption,
     ModelArgument,
     SignZero,
     SignZeroOption,
@@ -33,6 +34,7 @@ def explain_command(
     dim: DimOption = None,
     values: ValuesOption = None,
     sign_zero: SignZeroOption = SignZero.EXACT,
+    limit: LimitOption = None,
     time: Annotated[
         bool | None,
         typer.Option("--time/--no-time", help="Time each layer. (default: where it can be done)", show_default=False),
@@ -40,7 +42,7 @@ def explain_command(
     as_json: JsonOption = False,
 ) -> None:
     """For each product its form, why, what would be better, and its share of work and time. Nothing is kept."""
-    options = compile_options(dim, values, sign_zero)
+    options = compile_options(dim, values, sign_zero, limit)
     from bitc.explain import explain
 
     with progress() as step:

@@ -13,6 +13,7 @@ from bitc.cli.console import out, print_json, progress
 from bitc.cli.options import (
     DimOption,
     JsonOption,
+    LimitOption,
     SignZero,
     SignZeroOption,
     TargetOption,
@@ -32,13 +33,14 @@ def inspect_command(
     dim: DimOption = None,
     values: ValuesOption = None,
     sign_zero: SignZeroOption = SignZero.EXACT,
+    limit: LimitOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show every layer: its form, shapes, kernel, and why it has that form. A model is compiled, but nothing is kept."""
     manifest = (
         _artifact_manifest(what)
         if what.is_dir()
-        else _model_manifest(what, target, compile_options(dim, values, sign_zero))
+        else _model_manifest(what, target, compile_options(dim, values, sign_zero, limit))
     )
     if as_json:
         print_json(manifest)

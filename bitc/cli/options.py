@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from bitc.errors import Diagnostic, OptionError
+from bitc.limits import Limits
 from bitc.promises import parse_values
 
 if TYPE_CHECKING:
@@ -53,6 +54,15 @@ PipelineOption = Annotated[
         "--pipeline", metavar="TEXT", help="Replace the passes: pass,pass{option=value},…", show_default=False
     ),
 ]
+LimitOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit",
+        metavar="NAME=N",
+        help="Raise or lower a limit on the model, such as nodes. Repeatable.",
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, errors too.")]
 
 
@@ -78,11 +88,23 @@ def dimension(text: str) -> int:
     return int(text)
 
 
+def bound(text: str) -> int:
+    """A limit's number. Raises :class:`OptionError`."""
+    if not text.isdecimal():
+        raise OptionError(Diagnostic("O081", f"a limit cannot be {text!r}", hint="it takes a whole number"))
+    return int(text)
+
+
 def compile_options(
-    dim: Sequence[str] | None, values: Sequence[str] | None, sign_zero: SignZero, pipeline: str | None = None
+    dim: Sequence[str] | None,
+    values: Sequence[str] | None,
+    sign_zero: SignZero,
+    limit: Sequence[str] | None,
+    pipeline: str | None = None,
 ) -> Options:
     """The compiler's options from the command line's. Raises :class:`OptionError`."""
     dims, promises = pairs("--dim", dim, dimension), pairs("--values", values, parse_values)
+    limits = Limits.of(pairs("--limit", limit, bound))
     from bitc.compiler import Options
 
-    return Options(dims=dims, values=promises, sign_zero=str(sign_zero), pipeline=pipeline)
+    return Options(dims=dims, values=promises, sign_zero=str(sign_zero), pipeline=pipeline, limits=limits)

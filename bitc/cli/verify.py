@@ -12,6 +12,7 @@ from bitc.cli.console import err, out, print_json, progress, report_error
 from bitc.cli.options import (
     DimOption,
     JsonOption,
+    LimitOption,
     ModelArgument,
     PipelineOption,
     SignZero,
@@ -55,11 +56,12 @@ def check_command(
     dim: DimOption = None,
     values: ValuesOption = None,
     sign_zero: SignZeroOption = SignZero.EXACT,
+    limit: LimitOption = None,
     pipeline: PipelineOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the compiled network with onnxruntime (qonnx for QONNX files), tensor by tensor."""
-    options = compile_options(dim, values, sign_zero, pipeline)
+    options = compile_options(dim, values, sign_zero, limit, pipeline)
     samples = _samples(inputs)
     from bitc.check import check
 
@@ -110,9 +112,10 @@ def record_command(
     dim: DimOption = None,
     values: ValuesOption = None,
     sign_zero: SignZeroOption = SignZero.EXACT,
+    limit: LimitOption = None,
 ) -> None:
     """Store inputs and the oracle's outputs; fails where the compiled network does not agree with them."""
-    options = compile_options(dim, values, sign_zero)
+    options = compile_options(dim, values, sign_zero, limit)
     samples = _samples(inputs)
     from bitc.golden import record
 

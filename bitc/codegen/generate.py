@@ -95,6 +95,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["comment"] = names.comment
+    environment.filters["prose"] = names.prose
     return environment
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Literal
 
 from bitc.ir import Graph, Op, Value
@@ -67,12 +68,17 @@ class _Lives:
     maps: list[tuple[Op, int]] = field(default_factory=list)
     """All elementwise maps with their moments."""
 
+    sharers: dict[Value, list[Value]] = field(default_factory=dict)
+    """For each root the values that lie in its memory."""
+
     def make(self, value: Value, size: int, moment: int) -> None:
         self.root[value] = value
+        self.sharers[value] = [value]
         self.size[value], self.first[value], self.last[value] = size, moment, moment
 
     def share(self, value: Value, other: Value) -> None:
         self.root[value] = self.root[other]
+        self.sharers[self.root[other]].append(value)
 
     def read(self, value: Value, moment: int) -> None:
         root = self.root[value]
@@ -81,9 +87,9 @@ class _Lives:
     def join(self, later: Value, earlier: Value) -> None:
         """Root ``later`` takes over the memory of root ``earlier``."""
         self.last[earlier] = self.last[later]
-        for value, root in self.root.items():
-            if root is later:
-                self.root[value] = earlier
+        moved = self.sharers.pop(later)
+        self.root.update(dict.fromkeys(moved, earlier))
+        self.sharers[earlier] += moved
 
 
 def plan_memory(graph: Graph, guard_bytes: int = 0) -> MemoryPlan:
@@ -210,10 +216,10 @@ def place(blocks: list[Block]) -> int:
     """
     best: tuple[int, list[int]] | None = None
     for order in _ORDERS:
-        placed: list[Block] = []
+        placed = _Calendar()
         for block in sorted(blocks, key=order):
-            block.offset = _lowest_gap(block, placed)
-            placed.append(block)
+            block.offset = _lowest_gap(block, placed.alive_with(block))
+            placed.add(block)
         total = max((b.offset + b.size_bytes for b in blocks), default=0)
         if best is None or total < best[0]:
             best = total, [b.offset for b in blocks]
@@ -223,9 +229,32 @@ def place(blocks: list[Block]) -> int:
     return best[0]
 
 
-def _lowest_gap(block: Block, placed: Sequence[Block]) -> int:
+class _Calendar:
+    """Blocks by the time they are alive, in bins of 1, 8, 64, ... moments: each lies in the smallest bin that holds its whole life."""
+
+    _LEVELS = range(0, 33, 3)
+
+    def __init__(self) -> None:
+        self._bins: dict[tuple[int, int], list[Block]] = {}
+
+    def add(self, block: Block) -> None:
+        """Enter a block."""
+        level = next(level for level in self._LEVELS if block.first >> level == block.last >> level)
+        self._bins.setdefault((level, block.first >> level), []).append(block)
+
+    def alive_with(self, block: Block) -> list[Block]:
+        """The blocks that are alive at some moment of the life of ``block``."""
+        bins = (
+            self._bins.get((level, number), ())
+            for level in self._LEVELS
+            for number in range(block.first >> level, (block.last >> level) + 1)
+        )
+        return [other for entered in bins for other in entered if other.overlaps_in_time(block)]
+
+
+def _lowest_gap(block: Block, alive: Sequence[Block]) -> int:
     offset = 0
-    for other in sorted((b for b in placed if b.overlaps_in_time(block)), key=lambda b: b.offset):
+    for other in sorted(alive, key=lambda b: b.offset):
         if other.offset - offset >= block.size_bytes:
             break
         offset = max(offset, other.offset + other.size_bytes)
@@ -233,5 +262,8 @@ def _lowest_gap(block: Block, placed: Sequence[Block]) -> int:
 
 
 def _peak(blocks: Sequence[Block]) -> int:
-    moments = {block.first for block in blocks}
-    return max((sum(b.size_bytes for b in blocks if b.first <= m <= b.last) for m in moments), default=0)
+    changes: dict[int, int] = {}
+    for block in blocks:
+        changes[block.first] = changes.get(block.first, 0) + block.size_bytes
+        changes[block.last + 1] = changes.get(block.last + 1, 0) - block.size_bytes
+    return max(accumulate(changes[moment] for moment in sorted(changes)), default=0)

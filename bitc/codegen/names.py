@@ -23,6 +23,9 @@ _MACROS = re.compile(
     r"|math_errhandling|errno|signgam|linux|unix|i386|near|far"
 )
 
+LONGEST = 63
+"""Characters of an identifier that every C99 compiler tells apart."""
+
 CTYPES = {
     DType.F32: "float",
     DType.F64: "double",
@@ -44,7 +47,7 @@ VALUE_CTYPES = CTYPES | {DType.F16: "float"}
 
 
 def identifier(text: str) -> str:
-    """``text`` as a C identifier.
+    """``text`` as a C identifier of at most :data:`LONGEST` characters.
 
     >>> identifier("features.3/Conv:0"), identifier("int"), identifier("3x"), identifier("_a"), identifier("é"), identifier("NAN")
     ('features_3_Conv_0', 'int_', 'n3x', 'a', 'v', 'NAN_')
@@ -54,7 +57,8 @@ def identifier(text: str) -> str:
         cleaned = "v"
     if cleaned[0].isdigit():
         cleaned = "n" + cleaned
-    return cleaned + "_" if cleaned in _RESERVED or _MACROS.fullmatch(cleaned) else cleaned
+    cleaned = cleaned[:LONGEST]
+    return cleaned[: LONGEST - 1] + "_" if cleaned in _RESERVED or _MACROS.fullmatch(cleaned) else cleaned
 
 
 def library_name(text: str) -> str:
@@ -79,19 +83,29 @@ def unique_identifiers(texts: Iterable[str], taken: Iterable[str] = ()) -> Itera
         count = 1
         while name in used:
             count += 1
-            name = f"{base}_{count}"
+            suffix = f"_{count}"
+            name = base[: LONGEST - len(suffix)] + suffix
         used.add(name)
         yield name
 
 
 def comment(text: str) -> str:
-    """``text`` as it may stand inside ``/* ... */``.
+    """``text`` as it may stand inside ``/* ... */``: on one line, and nothing in it that a terminal or editor obeys.
 
-    >>> comment("a */ b /* c ??/ \\\\ d")
-    'a * / b / * c ? ?/ / d'
+    >>> comment("a */ b /* c ??/ \\\\ d"), comment("a\\x1b[1m\\u202eb")
+    ('a * / b / * c ? ?/ / d', 'a?[1m?b')
     """
-    flat = " ".join(text.replace("\\", "/").split())
-    return flat.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
+    flat = "".join(c if c.isprintable() else "?" for c in " ".join(text.replace("\\", "/").split()))
+    return re.sub(r"\?(?=\?)", "? ", flat.replace("*/", "* /").replace("/*", "/ *"))
+
+
+def prose(text: str) -> str:
+    """``text`` as it may stand inside backticks in a table of the README.
+
+    >>> prose("a`b|c\\nd")
+    "a'b/c d"
+    """
+    return comment(text).replace("`", "'").replace("|", "/")
 
 
 def literal(value: np.generic | float | int | bool, dtype: DType) -> str:

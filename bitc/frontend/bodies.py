@@ -19,7 +19,6 @@ from onnx import helper
 from bitc.frontend.halves import apply
 from bitc.frontend.node import (
     STANDARD,
-    TOO_LARGE,
     Node,
     NodeProblem,
     Scope,
@@ -45,7 +44,7 @@ def import_node(node: Node) -> Sequence[Value]:
         with np.errstate(all="ignore"):  # infinities and NaN in a file's constants are its own business
             return apply(handler, node)
     except NodeProblem as problem:
-        if problem.broken or problem.diagnostic.code == TOO_LARGE:
+        if problem.broken:
             raise
         found = fold_by_reference(node) or _by_body(node, known_form=handler is not None)
         if found is None:

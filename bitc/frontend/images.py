@@ -85,6 +85,7 @@ def _pool(n: Node, op_name: str, extra: dict[str, bool]) -> Value:
     ceil = bool(n.integer("ceil_mode", 0))
     for axis, size in enumerate(x.shape[2:]):
         ends = pads[axis], pads[axis + rank]
+        n.check_size(8 * (size + sum(ends)))
         if _some_window_is_empty(size, kernel[axis], strides[axis], dilations[axis], *ends, ceil):
             raise n.unsupported(
                 "every window holds an element of the image", f"axis {axis + 2}: a window of padding alone"
@@ -115,9 +116,9 @@ def _some_window_is_empty(
     (True, False)
     """
     count = window_count(size, kernel, stride, dilation, pad_begin, pad_end, ceil)
-    starts = np.arange(count)[:, np.newaxis] * stride - pad_begin
-    taps = starts + np.arange(kernel) * dilation
-    return not ((taps >= 0) & (taps < size)).any(axis=1).all()
+    starts = np.arange(count) * stride - pad_begin
+    first = np.maximum(-(starts // dilation), 0)  # the first tap that is not ahead of the image
+    return not ((first < kernel) & (starts + first * dilation < size)).all()
 
 
 @handles("GlobalAveragePool", "GlobalMaxPool")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 
+import numpy as np
 import onnx
 
 from bitc.errors import BitcError, Diagnostic, ModelError, UnsupportedError
@@ -38,13 +40,17 @@ from bitc.frontend.elements import ELEMENTS, NO_SUCH_ELEMENT, Element, result_el
 from bitc.frontend.load import ModelLike, Source, captured, check_opset, load
 from bitc.frontend.node import Node, NodeProblem, Scope, dtype_of, find_handler, location
 from bitc.frontend.unknown import unknown_op
-from bitc.ir import Builder, Graph, InferenceError, Value, drop_dead
-
-FOLD_LIMIT_BYTES = 1 << 30
+from bitc.ir import Builder, Graph, InferenceError, Op, Value, drop_dead
+from bitc.ir.graph import work
+from bitc.limits import GROWTH, GROWTH_OF_WORK, OVER_LIMIT, Limits, check_limit, over_limit
 
 
 def import_model(
-    model: ModelLike, *, dims: Mapping[str, int] | None = None, outputs: Sequence[str] | None = None
+    model: ModelLike,
+    *,
+    dims: Mapping[str, int] | None = None,
+    outputs: Sequence[str] | None = None,
+    limits: Limits | None = None,
 ) -> Graph:
     """The network as a graph of level ``nn``: only ``nn`` ops, static shapes, weights and shape arithmetic folded to constants.
 
@@ -53,6 +59,7 @@ def import_model(
         dims: sizes of symbolic dimensions by name. One leading dimension may stay free; the graph is then made for batch 1 and is
             proven to treat each image alike, and ``attrs["batch"]`` holds the dimension's name (else it is empty).
         outputs: names of any tensors to give instead of the graph's outputs.
+        limits: what the model may ask for at most; beyond it is a ``ModelError``.
 
     Inputs and outputs keep their ONNX names and order; a value that is an ONNX tensor has its name as ``origin``; an op's ``loc`` is
     ``node 17 'name' (OpType)``. ``attrs``: batch, model_name, model_sha256, opsets, producer (all text); output_names in order, for
@@ -61,7 +68,7 @@ def import_model(
     Raises:
         ModelError: the file is broken. UnsupportedError: nodes bitc does not take, all of them. OptionError: ``dims`` or ``outputs``.
     """
-    source = load(model, outputs)
+    source = load(model, outputs, limits)
     check_opset(source)
     specs, batch = bind_inputs(source.inputs, dims or {})
     graph = _Importer(source, specs, batch, 1).run()
@@ -94,7 +101,10 @@ class _Importer:
 
     def __init__(self, source: Source, specs: Sequence[InputSpec], batch: str, batch_size: int) -> None:
         self.source = source
-        self.builder = Builder(fold=True, fold_limit_bytes=FOLD_LIMIT_BYTES)
+        self.limits = source.reader.limits
+        self.builder = Builder(
+            fold=True, fold_limit_bytes=self.limits.constant_bytes, fold_work=self.limits.constant_work
+        )
         self.attrs = {
             "batch": batch,
             "model_name": source.name,
@@ -111,6 +121,7 @@ class _Importer:
         self._unsupported: list[Diagnostic] = []
         self._failed: set[str] = set()
         self._not_made: dict[str, str] = {}
+        self._made_bytes = 0
         self._reserve_names()
 
     def _reserve_names(self) -> None:
@@ -123,6 +134,8 @@ class _Importer:
 
     def run(self) -> Graph:
         """The finished graph. Raises with everything that was found wrong."""
+        for given in self.inputs:
+            self._check_type(given, f"input {given.name!r}")
         for index, proto in self.source.nodes:
             results = self._results(index, proto)
             for position, name in enumerate(proto.output):
@@ -130,6 +143,8 @@ class _Importer:
                     self._enter(name, results[position])
                 elif name and results:
                     self._not_made[name] = location(index, proto)
+            if self._broken and self._broken[-1].code == OVER_LIMIT:  # what follows may be as much again
+                raise ModelError(*self._broken, *self._unsupported)
         outputs = [self._operand(name) for name in self.source.outputs]
         for name, value in zip(self.source.outputs, outputs, strict=True):
             if value is not None and value in self.elements:
@@ -154,7 +169,7 @@ class _Importer:
         try:
             if name in self.source.initializers:
                 tensor = self.source.initializers[name]
-                self._enter(name, self.builder.constant(self.source.reader.dense(tensor)))
+                self._enter(name, self.builder.constant(self._read(tensor)))
                 self._remember([self.values[name]], ELEMENTS.get(tensor.data_type))
             elif name in self.source.sparse_initializers:
                 self._enter(
@@ -168,6 +183,14 @@ class _Importer:
         if name not in self.values:
             self._failed.add(name)
         return self.values.get(name)
+
+    def _read(self, initializer: onnx.TensorProto) -> np.ndarray:
+        """A constant of the file, which makes room for those that are computed from it."""
+        array = self.source.reader.dense(initializer)
+        self._made_bytes -= GROWTH * array.nbytes
+        self.builder.fold_limit_bytes += GROWTH * array.nbytes
+        self.builder.fold_work += GROWTH_OF_WORK * array.size
+        return array
 
     def _results(self, index: int, proto: onnx.NodeProto) -> Sequence[Value]:
         """Import one node; on failure note why and give nothing, so that only the first node of a bad chain is blamed."""
@@ -184,7 +207,9 @@ class _Importer:
                     raise node.unsupported(
                         "bitc does not compute in bfloat16 or smaller floats", element.name, code="U004"
                     )
+                made = len(self.builder.ops)
                 results = import_node(node)
+                self._check_growth(made, node.where)
                 self._remember(results, result_element(proto, operands, self.elements))
                 return results
             if find_handler(proto.domain, proto.op_type, opset) is None:
@@ -201,6 +226,28 @@ class _Importer:
             self._broken.append(Diagnostic("M007", title, node.where, here=str(error)))
         return ()
 
+    def _check_growth(self, first: int, where: str) -> None:
+        """Hold what a node made, the ops from number ``first`` on, to the limits. Raises ``ModelError``."""
+        for op in self.builder.ops[first:]:
+            for value in op.results:
+                self._check_type(value, where)
+                self._made_bytes += 0 if value.constant is None else value.constant.nbytes
+            if op.operands and all(operand.constant is not None for operand in op.operands):  # too much to evaluate
+                self._refuse_unfolded(op, where)
+        check_limit(self.limits, "constant_bytes", self._made_bytes, where)
+
+    def _refuse_unfolded(self, op: Op, where: str) -> None:
+        size_bytes = sum(prod(value.shape) * dtype_of(value).bytes for value in op.results)
+        if size_bytes > self.builder.fold_limit_bytes:
+            raise ModelError(over_limit("constant_bytes", self.limits.constant_bytes, size_bytes, where))
+        operands, results = [value.type for value in op.operands], [value.type for value in op.results]
+        needed = work(op.decl, operands, results, op.attrs)
+        raise ModelError(over_limit("constant_work", self.limits.constant_work, f"{needed} for this node", where))
+
+    def _check_type(self, value: Value, where: str) -> None:
+        check_limit(self.limits, "rank", len(value.shape), where)
+        check_limit(self.limits, "tensor_elements", prod(n or 1 for n in value.shape), where)
+
     def _remember(self, values: Sequence[Value], element: Element | None) -> None:
         """``values`` have an ONNX type the IR does not have; a quantizer's scale and other results of a dtype of its own do not."""
         if element is not None:
@@ -211,15 +258,15 @@ class _Importer:
 
     def _named_outputs(self, values: Sequence[Value]) -> list[Value]:
         """Give each output its ONNX name; a copy stands in for a value that already has a name others rely on."""
-        named: list[Value] = []
+        named: dict[Value, None] = {}
         for name, value in zip(self.source.outputs, values, strict=True):
             taken = value in named or value in self.inputs or value.constant is not None
             if value.name != name and taken:
                 value = self.builder.add("nn.reshape", value, loc=f"output {name!r}", shape=value.shape)
                 value.origin = name
             value.name = name
-            named.append(value)
-        return named
+            named[value] = None
+        return list(named)
 
 
 def _bad_output(name: str, element: Element) -> Diagnostic:

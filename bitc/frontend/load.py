@@ -19,12 +19,10 @@ from google.protobuf.descriptor import FieldDescriptor  # type: ignore[import-un
 from google.protobuf.message import DecodeError, EncodeError, Message  # type: ignore[import-untyped]
 
 from bitc.errors import Diagnostic, ModelError, OptionError, UnsupportedError, first_error
+from bitc.frontend.functions import check_nodes, inlined
 from bitc.frontend.node import canonical_domain, location
 from bitc.frontend.tensors import TensorReader
-
-MAX_MODEL_BYTES = (1 << 31) - 1
-"""protobuf's own limit for one message."""
-MAX_NODES = 200_000
+from bitc.limits import Limits, check_limit
 
 ModelLike = str | os.PathLike[str] | bytes | onnx.ModelProto
 
@@ -49,15 +47,17 @@ class Source:
         return self.opsets.get(canonical_domain(domain), 1)
 
 
-def load(model: ModelLike, outputs: Sequence[str] | None = None) -> Source:
+def load(model: ModelLike, outputs: Sequence[str] | None = None, limits: Limits | None = None) -> Source:
     """Read and check a model. ``outputs`` picks any tensors instead of the graph's own outputs.
 
     Raises ``ModelError``, ``UnsupportedError`` (types of inputs), ``OptionError`` (an unknown output).
     """
-    data, name, folder = _read(model)
-    proto = _parse(data, name)
+    limits = limits if limits is not None else Limits()
+    data, name, folder = _read(model, limits)
+    proto = _parse(data, name, limits)
+    check_nodes(proto, limits, name or "model")
     if proto.functions:
-        proto = _inline(proto)
+        proto = inlined(proto)
     graph = proto.graph
     initializers = {tensor.name: tensor for tensor in graph.initializer}
     sparse = {tensor.values.name: tensor for tensor in graph.sparse_initializer}
@@ -75,74 +75,65 @@ def load(model: ModelLike, outputs: Sequence[str] | None = None) -> Source:
         nodes=_ordered(graph, makers, given, wanted),
         initializers=initializers,
         sparse_initializers=sparse,
-        reader=TensorReader(folder),
+        reader=TensorReader(folder, limits),
     )
 
 
-def _read(model: ModelLike) -> tuple[bytes, str, Path | None]:
+def _read(model: ModelLike, limits: Limits) -> tuple[bytes, str, Path | None]:
     if isinstance(model, onnx.ModelProto):
         try:
             return model.SerializeToString(deterministic=True), "", None
         except (EncodeError, ValueError) as error:
             raise ModelError(Diagnostic("M001", "the model cannot be serialised", here=str(error))) from None
     if isinstance(model, bytes):
+        check_limit(limits, "model_bytes", len(model), "model")
         return model, "", None
     path = Path(model)
     try:
-        size_bytes = path.stat().st_size
-        if size_bytes > MAX_MODEL_BYTES:
-            rule = f"a model file has at most {MAX_MODEL_BYTES} bytes"
-            raise ModelError(Diagnostic("M001", "the model file is too large", str(path), rule, f"{size_bytes} bytes"))
+        check_limit(limits, "model_bytes", path.stat().st_size, str(path))
         return path.read_bytes(), path.stem, path.parent
     except (OSError, ValueError) as error:
         here = (error.strerror or "") if isinstance(error, OSError) else str(error)
         raise ModelError(Diagnostic("M001", "the model file cannot be read", str(path), here=here)) from None
 
 
-def _parse(data: bytes, name: str) -> onnx.ModelProto:
+def _parse(data: bytes, name: str, limits: Limits) -> onnx.ModelProto:
     where = name or "model"
     proto = onnx.ModelProto()
     try:
         proto.ParseFromString(data)
     except (DecodeError, ValueError, RuntimeError):
         raise ModelError(Diagnostic("M001", "this is not an ONNX file, or it is cut short", where)) from None
-    if any(_names_that_are_not_text(proto)):
-        rule = "names are UTF-8 text"
-        raise ModelError(Diagnostic("M001", "the file holds names that are not text, so it is damaged", where, rule))
+    for field, text in _texts(proto):
+        if isinstance(text, bytes):
+            rule = "names are UTF-8 text"
+            raise ModelError(
+                Diagnostic("M001", "the file holds names that are not text, so it is damaged", where, rule)
+            )
+        if field not in _LONG_TEXTS:
+            check_limit(limits, "name_characters", len(text), f"{where}: {field} {text[:40]!r}...")
     if not proto.HasField("graph"):
         raise ModelError(
             Diagnostic("M001", "the file holds no ONNX graph", where, hint="export the network as ONNX again")
         )
     if not proto.graph.output:
         raise ModelError(Diagnostic("M001", "the graph has no output, so there is nothing to compute", where))
-    if len(proto.graph.node) > MAX_NODES:
-        rule = f"a graph has at most {MAX_NODES} nodes"
-        raise ModelError(Diagnostic("M001", "the graph is too large", where, rule, str(len(proto.graph.node))))
     return proto
 
 
-def _names_that_are_not_text(message: Message) -> Iterator[str]:
-    """Fields of type string that hold other bytes, which protobuf hands out as ``bytes``."""
+_LONG_TEXTS = {"doc_string", "value"}
+"""Texts that are no names: documentation, and the values of metadata and of external data entries."""
+
+
+def _texts(message: Message) -> Iterator[tuple[str, str | bytes]]:
+    """Fields of type string with their names. Where they hold other bytes, protobuf hands out ``bytes``."""
     for field, value in message.ListFields():
         entries = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else (value,)
         if field.type == FieldDescriptor.TYPE_STRING:
-            yield from (field.name for entry in entries if isinstance(entry, bytes))
+            yield from ((field.name, entry) for entry in entries)
         elif field.type == FieldDescriptor.TYPE_MESSAGE:
             for entry in entries:
-                yield from _names_that_are_not_text(entry)
-
-
-def _inline(proto: onnx.ModelProto) -> onnx.ModelProto:
-    from onnx.inliner import inline_local_functions
-
-    try:
-        return inline_local_functions(proto)
-    except (
-        RuntimeError,
-        ValueError,
-        DecodeError,
-    ) as error:  # the inliner is C++; it reports bad functions as RuntimeError
-        raise ModelError(Diagnostic("M008", "the model's local functions cannot be inlined", here=str(error))) from None
+                yield from _texts(entry)
 
 
 def _opsets(proto: onnx.ModelProto) -> dict[str, int]:

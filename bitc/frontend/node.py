@@ -18,9 +18,8 @@ from bitc.errors import Diagnostic
 from bitc.frontend.elements import Element
 from bitc.frontend.tensors import TensorReader
 from bitc.ir import Builder, DType, TensorType, Value
+from bitc.limits import over_limit
 
-MAX_MADE_BYTES = 1 << 28
-TOO_LARGE = "U006"
 STANDARD = ""
 QONNX = "qonnx"
 CHANNELS_LAST = "qonnx.custom_op.channels_last"
@@ -219,9 +218,9 @@ class Node:
 
     def check_size(self, size_bytes: int) -> None:
         """Refuse to make a table or constant that a small file blows up."""
-        if size_bytes > MAX_MADE_BYTES:
-            rule = f"a computed constant has at most {MAX_MADE_BYTES} bytes"
-            raise self.unsupported(rule, f"{size_bytes} bytes", code=TOO_LARGE)
+        limit = self.reader.limits.constant_bytes
+        if size_bytes > limit:
+            raise NodeProblem(over_limit("constant_bytes", limit, size_bytes, self.where), broken=True)
 
     # ------------------------------------------------------------------------------------------------------ refusals
 

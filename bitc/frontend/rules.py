@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from bitc.frontend.node import TOO_LARGE, Handler, Node, find_handler
+from bitc.frontend.node import Handler, Node, find_handler
 
 _EMITTING = {"emit", "emit_multi"}
 _UNKNOWN = object()
@@ -71,9 +71,7 @@ class _Reader:
         method = call.func.attr if isinstance(call.func, ast.Attribute) else ""
         if isinstance(call.func, ast.Attribute) and isinstance(scope.value(call.func.value), _Stub):
             if method == "unsupported":
-                code = next((scope.value(word.value) for word in call.keywords if word.arg == "code"), "")
-                if code != TOO_LARGE:  # a limit of the compiler that has nothing to do with the operator
-                    self.rules |= dict.fromkeys(scope.texts(call.args[0]))
+                self.rules |= dict.fromkeys(scope.texts(call.args[0]))
                 return
             if method in _EMITTING:
                 self.ops |= dict.fromkeys(scope.texts(call.args[0]))

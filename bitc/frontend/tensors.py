@@ -6,7 +6,8 @@ read another file of the machine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
@@ -17,8 +18,7 @@ from onnx import TensorProto
 from bitc.errors import Diagnostic, ModelError, UnsupportedError
 from bitc.frontend.elements import ELEMENTS, Element, packed_bytes, unpacked
 from bitc.ir import DType
-
-MAX_TENSOR_BYTES = 1 << 31
+from bitc.limits import Limits, check_limit
 
 _DTYPES: dict[int, DType] = {
     TensorProto.FLOAT: DType.F32,
@@ -56,6 +56,7 @@ class TensorReader:
     """Decodes tensors of one model. ``folder`` is where external data may lie, None if the model has no place on disk."""
 
     folder: Path | None
+    limits: Limits = field(default_factory=Limits)
 
     def dense(self, tensor: TensorProto) -> np.ndarray:
         """The array of a tensor; elements NumPy does not have become the wider ones that stand for them in the IR.
@@ -67,12 +68,8 @@ class TensorReader:
         dtype = element.dtype if element else ir_dtype(tensor.data_type)
         if dtype is None:
             raise _bad_dtype(tensor.data_type, where)
-        shape = tuple(tensor.dims)
+        shape = self._shape(tensor.dims, where)
         size_bytes = packed_bytes(element, prod(shape)) if element else prod(shape) * dtype.bytes
-        if any(n < 0 for n in shape) or prod(shape) * dtype.bytes > MAX_TENSOR_BYTES:
-            raise ModelError(
-                Diagnostic("M003", "a tensor has an impossible shape", where, here=f"{dtype}{list(shape)}")
-            )
         if tensor.data_location == TensorProto.EXTERNAL:
             raw = self._external(tensor, size_bytes, where)
         elif tensor.HasField("raw_data"):
@@ -92,9 +89,8 @@ class TensorReader:
     def sparse(self, sparse: onnx.SparseTensorProto) -> np.ndarray:
         """The dense array of a sparse tensor (indices are flat [NNZ] or coordinates [NNZ, rank])."""
         where = f"sparse tensor {sparse.values.name!r}"
-        values, indices, shape = self.dense(sparse.values), self.dense(sparse.indices), tuple(sparse.dims)
-        if any(n < 0 for n in shape) or prod(shape) * values.itemsize > MAX_TENSOR_BYTES:
-            raise ModelError(Diagnostic("M003", "a tensor has an impossible shape", where, here=str(list(shape))))
+        values, indices, shape = self.dense(sparse.values), self.dense(sparse.indices), self._shape(sparse.dims, where)
+        check_limit(self.limits, "constant_bytes", prod(shape) * values.itemsize, where)
         dense = np.zeros(shape, values.dtype)
         try:
             if indices.ndim == 2:
@@ -106,6 +102,15 @@ class TensorReader:
                 Diagnostic("M003", "a sparse tensor's indices are wrong", where, here=str(error))
             ) from None
         return dense
+
+    def _shape(self, dims: Sequence[int], where: str) -> tuple[int, ...]:
+        """The dimensions, none negative and the whole within the limits. Raises ``ModelError``."""
+        check_limit(self.limits, "rank", len(dims), where)
+        if any(n < 0 for n in dims):
+            raise ModelError(Diagnostic("M003", "a tensor has an impossible shape", where, here=str(list(dims))))
+        # of an empty tensor the other dimensions count: NumPy multiplies them too
+        check_limit(self.limits, "tensor_elements", prod(n or 1 for n in dims), where)
+        return tuple(dims)
 
     def _external(self, tensor: TensorProto, size_bytes: int, where: str) -> bytes:
         entries = {entry.key: entry.value for entry in tensor.external_data}

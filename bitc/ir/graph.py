@@ -6,7 +6,9 @@ that made it, so a rule looks upwards freely; users are computed on demand (:met
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -115,13 +117,14 @@ class Builder:
     """Makes ops one after another: infers their types, names their results, and folds constants if asked.
 
     With ``fold`` an op whose operands are all constants, or that gives nothing but empty tensors, becomes a constant at once (its
-    NumPy meaning is evaluated).
+    NumPy meaning is evaluated), unless that has more than ``fold_limit_bytes``, or is more :func:`work` than ``fold_work`` leaves.
     """
 
-    def __init__(self, fold: bool = False, fold_limit_bytes: int = 1 << 30) -> None:
+    def __init__(self, fold: bool = False, fold_limit_bytes: int = 1 << 30, fold_work: int = 1 << 30) -> None:
         self.ops: list[Op] = []
         self._fold = fold
-        self._fold_limit_bytes = fold_limit_bytes
+        self.fold_limit_bytes = fold_limit_bytes
+        self.fold_work = fold_work
         self.names: set[str] = set()
         self._counter = 0
 
@@ -166,15 +169,30 @@ class Builder:
         if types and all(isinstance(t, TensorType) and not t.size for t in types):
             empty = [np.empty(t.shape, t.dtype.numpy) for t in types if isinstance(t, TensorType)]
             return (self.constant(empty[0], name, loc, origin), *(self.constant(array, "", loc) for array in empty[1:]))
-        small = all(isinstance(t, TensorType) and t.size * t.dtype.bytes <= self._fold_limit_bytes for t in types)
-        if types and small and all(array is not None for array in arrays):
-            operand_types = [operand.type for operand in operands]
+        small = all(isinstance(t, TensorType) and t.size * t.dtype.bytes <= self.fold_limit_bytes for t in types)
+        operand_types = [operand.type for operand in operands]
+        if (
+            types
+            and small
+            and all(array is not None for array in arrays)
+            and self._affords(decl, operand_types, types, full)
+        ):
             evaluated = decl.apply(operand_types, arrays, full)
             outs = evaluated if isinstance(evaluated, tuple) else (evaluated,)
             cast = [np.asarray(out, dtype=t.dtype.numpy) for out, t in zip(outs, types, strict=True)]  # type: ignore[union-attr]
             first = self.constant(cast[0], name, loc, origin)
             return (first, *(self.constant(out, "", loc) for out in cast[1:]))
         return self._append(decl, operands, full, loc, name, origin)
+
+    def _affords(
+        self, decl: type[OpDecl], operands: Sequence[Type], results: Sequence[Type], attrs: Mapping[str, Any]
+    ) -> bool:
+        """Whether an op may be evaluated; if so its work is counted."""
+        needed = work(decl, operands, results, attrs)
+        if needed > self.fold_work:
+            return False
+        self.fold_work -= needed
+        return True
 
     def clone(self, op: Op, operands: Sequence[Value]) -> tuple[Value, ...]:
         """Append the same op on other operands; result names and origins are kept where they are free."""
@@ -201,6 +219,16 @@ class Builder:
         op.results = tuple(Value(self.fresh_name(n), t, op, o) for n, t, o in zip(names, types, origins, strict=True))
         self.ops.append(op)
         return op.results
+
+
+def work(decl: type[OpDecl], operands: Sequence[Type], results: Sequence[Type], attrs: Mapping[str, Any]) -> int:
+    """About how many elements are touched to evaluate an op: its operands and results, and the terms of each sum or maximum."""
+    terms: int = prod(attrs.get("kernel", ()))
+    if decl.name.endswith("conv"):
+        terms = prod(operands[1].shape[1:])
+    elif decl.name.endswith("matmul"):
+        terms = operands[0].shape[-1]
+    return sum(prod(type.shape) for type in operands) + terms * sum(prod(type.shape) for type in results)
 
 
 def result_types(decl: type[OpDecl], operands: Sequence[Value], attrs: Mapping[str, Any]) -> tuple[Type, ...]:
@@ -268,8 +296,9 @@ def rewrite(graph: Graph, rule: Rule, *, fold: bool = False) -> Graph:
                 new.origin = old.origin
             mapping[old] = new
     outputs = [mapping[value] for value in graph.outputs]
+    count = Counter(outputs)
     for old, new in zip(graph.outputs, outputs, strict=True):
-        if new.producer is not None and outputs.count(new) == 1 and old.name not in builder.names:
+        if new.producer is not None and count[new] == 1 and old.name not in builder.names:
             new.name = old.name  # a replaced output keeps its name: it is the network's interface
     return drop_dead(Graph(graph.name, graph.inputs, builder.ops, outputs, graph.attrs))
 

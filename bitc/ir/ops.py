@@ -98,6 +98,11 @@ def lookup(name: str) -> type[OpDecl]:
     return _REGISTRY[name]
 
 
+def declared(name: str) -> type[OpDecl] | None:
+    """The declaration of ``name``, None if there is none."""
+    return _REGISTRY.get(name)
+
+
 def all_ops() -> Mapping[str, type[OpDecl]]:
     """All declarations by name."""
     return dict(sorted(_REGISTRY.items()))

@@ -21,7 +21,7 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 from bitc.ir.attributes import MAX_DEPTH, declared_kinds, fits, kind_words
 from bitc.ir.graph import Graph, Op, Value, result_types
 from bitc.ir.literals import parse_element, parse_float
-from bitc.ir.ops import REQUIRED, OpDecl, all_ops
+from bitc.ir.ops import REQUIRED, OpDecl, all_ops, declared
 from bitc.ir.types import BufferType, CodeType, DType, Layout, Levels, TensorType, Type
 
 _Node = Token | Tree[Token]
@@ -160,7 +160,7 @@ class _Elaborator:
         results, name, operands, attrs, types, loc, origin = tree.children
         assert isinstance(name, Token)
         assert isinstance(types, Tree)
-        decl = all_ops().get(str(name))
+        decl = declared(str(name))
         if decl is None:
             raise self.error(name, f"unknown op {name}{_near(name, all_ops())}")
         reads = [self._value(token, scope, later) for token in _tokens(operands)]

@@ -12,7 +12,7 @@ import numpy as np
 
 from bitc.ir.attributes import MAX_DEPTH, declared_kinds, fits, kind_fault, kind_words
 from bitc.ir.graph import Graph, Op, Value, result_types
-from bitc.ir.ops import all_ops
+from bitc.ir.ops import declared
 from bitc.ir.types import BufferType, CodeType, Layout, Type
 
 THRESHOLD_OPERANDS = {"q.threshold": "t"}
@@ -74,7 +74,7 @@ def _definition(value: Value, maker: Op | None, known: set[Value], names: set[st
 
 def _op_findings(op: Op, depth: int) -> Iterator[str]:
     place = _place(op)
-    if all_ops().get(op.name) is not op.decl:
+    if declared(op.name) is not op.decl:
         yield f"{place}: the op is not registered"
     faults = list(_attribute_findings(op, depth))
     yield from (f"{place}: {fault}" for fault in faults)

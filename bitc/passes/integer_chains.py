@@ -20,6 +20,11 @@ _ROUNDING = ("nn.round", "nn.floor", "nn.ceil")
 _CLAMPS = ("nn.relu", "nn.max", "nn.min")
 _MOST_VALUES = 1 << 16
 _LONGEST = 12
+_DEEPEST = 48
+"""Ops between a chain's end and its root: the search is a recursion."""
+
+_Roots = dict[tuple[Value, tuple[Op, ...]], Value | None]
+"""What was found on the way for a value and a chain. Operands that are shared are looked at once."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ def _undone(op: Op, sets: ValueSets, b: Builder) -> Value | None:
         return None
     result = op.results[0].type
     assert isinstance(result, TensorType)
-    found = _root(source, [op], sets, b)
+    found = _root(source, [op], sets, b, {})
     if found is None or (found is source and op.name == "nn.cast"):
         return None
     if _dtype(found) is result.dtype:
@@ -93,37 +98,44 @@ def _undone(op: Op, sets: ValueSets, b: Builder) -> Value | None:
     return b.add("nn.cast", found, to=result.dtype, loc=op.loc)
 
 
-def _root(value: Value, chain: list[Op], sets: ValueSets, b: Builder) -> Value | None:
+def _root(value: Value, chain: list[Op], sets: ValueSets, b: Builder, known: _Roots, depth: int = 0) -> Value | None:
     """The farthest q with ``value = move(g(q))`` and ``chain(g(q)) = q``, moved; ``chain`` is applied first op first, pools are marks."""
+    key = value, tuple(chain)
+    if key not in known:
+        known[key] = _search(value, chain, sets, b, known, depth)
+    return known[key]
+
+
+def _search(value: Value, chain: list[Op], sets: ValueSets, b: Builder, known: _Roots, depth: int) -> Value | None:
     op = value.producer
-    if op is None or len(chain) > _LONGEST:
+    if op is None or len(chain) > _LONGEST or depth > _DEEPEST:
         return value if _is_identity(chain, value, sets) else None
     if op.name in _MOVES:
-        return _moved_root(op, chain, sets, b)
+        return _moved_root(op, chain, sets, b, known, depth)
     source = _one_operand(op)
-    found = _root(source, [op, *chain], sets, b) if source is not None else None
+    found = _root(source, [op, *chain], sets, b, known, depth + 1) if source is not None else None
     if found is None and _is_identity(chain, value, sets):
         return value
     return found
 
 
-def _moved_root(move: Op, chain: list[Op], sets: ValueSets, b: Builder) -> Value | None:
+def _moved_root(move: Op, chain: list[Op], sets: ValueSets, b: Builder, known: _Roots, depth: int) -> Value | None:
     if any(operand.constant is not None for operand in move.operands):
         return None
     marked = [move, *chain] if move.name == "nn.max_pool" else chain
-    roots = [_root(operand, marked, sets, b) for operand in move.operands]
-    known = [root for root in roots if root is not None]
-    if len(known) < len(roots) or len({_dtype(root) for root in known}) > 1:
+    found = [_root(operand, marked, sets, b, known, depth + 1) for operand in move.operands]
+    roots = [root for root in found if root is not None]
+    if len(roots) < len(found) or len({_dtype(root) for root in roots}) > 1:
         return None
     attrs = dict(move.attrs)
     if move.name == "nn.pad":
         filled = _apply(chain, np.asarray([attrs["value"]], _dtype(move.operands[0]).numpy))
-        if filled is None or not _holds(_dtype(known[0]), float(filled[0])):
+        if filled is None or not _holds(_dtype(roots[0]), float(filled[0])):
             return None
         attrs["value"] = float(filled[0])
-    if all(root is operand for root, operand in zip(known, move.operands, strict=True)):
+    if all(root is operand for root, operand in zip(roots, move.operands, strict=True)):
         return move.results[0] if attrs.get("value") == move.attrs.get("value") else None
-    return b.add(move.name, *known, loc=move.loc, **attrs)
+    return b.add(move.name, *roots, loc=move.loc, **attrs)
 
 
 def _holds(dtype: DType, number: float) -> bool:

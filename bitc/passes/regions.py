@@ -14,96 +14,119 @@ from bitc.ir import Builder, Graph, Op, Value
 Group = list[Op]
 
 
+class _Cluster:
+    """A group while it grows: its ops in no order, the place of its last one, and the ops outside it that read one of its values."""
+
+    __slots__ = ("last", "ops", "readers")
+
+    def __init__(self, op: Op, position: int, readers: set[Op]) -> None:
+        self.ops = [op]
+        self.last = position
+        self.readers = readers
+
+
 class Partition:
     """The ops of a graph in disjoint groups, each op alone at first. Constants belong to no group.
 
-    ``inner(maker, reader)`` says whether a value may pass from one op to the other inside a group.
+    ``inner(maker, reader)`` says whether a value may pass from one op to the other inside a group. A merge costs what the smaller group
+    and the ways round it cost, so that a chain of n ops grows in about n steps.
     """
 
     def __init__(self, graph: Graph, inner: Callable[[Op, Op], bool] = lambda maker, reader: True) -> None:
         self._graph = graph
         self._inner = inner
         self._position = {op: index for index, op in enumerate(graph.ops)}
-        self._group: dict[Op, Group] = {op: [op] for op in graph.ops if op.name != "nn.constant"}
         self._users = graph.users()
-
-    def group(self, op: Op) -> Group:
-        """The group ``op`` is in."""
-        return self._group[op]
+        self._cluster = {
+            op: _Cluster(op, index, {user for result in op.results for user in self._users[result]})
+            for index, op in enumerate(graph.ops)
+            if op.name != "nn.constant"
+        }
+        self._last_joined = -1
 
     def merge(self, a: Op, b: Op) -> bool:
         """Join the groups of ``a`` and ``b``; False, and nothing done, where that would close a cycle of groups, or where a value
         would pass inside that may not."""
-        first, second = self._group[a], self._group[b]
+        first, second = self._cluster[a], self._cluster[b]
         if first is second:
             return True
-        if not (self._passes_inside(first, second) and self._passes_inside(second, first)):
+        small, large = sorted((first, second), key=lambda cluster: len(cluster.ops))
+        if not self._passes_inside(small, large):
             return False
         if self._reaches_around(first, second) or self._reaches_around(second, first):
             return False
-        joined = sorted((*first, *second), key=self._position.__getitem__)
-        for op in joined:
-            self._group[op] = joined
+        for op in small.ops:
+            self._cluster[op] = large
+        large.ops += small.ops
+        large.last = max(large.last, small.last)
+        large.readers.difference_update(small.ops)
+        large.readers.update(op for op in small.readers if self._cluster[op] is not large)
+        self._last_joined = max(self._last_joined, large.last)
         return True
 
-    def _passes_inside(self, makers: Group, readers: Group) -> bool:
-        edges = ((op, user) for op in makers for result in op.results for user in self._users[result])
-        return all(self._inner(maker, user) for maker, user in edges if self._group[user] is readers)
-
-    def _successors(self, group: Group) -> list[Group]:
-        found: dict[int, Group] = {}
-        for op in group:
+    def _passes_inside(self, small: _Cluster, large: _Cluster) -> bool:
+        """Whether each value that ``small`` gives to ``large`` or takes from it may pass inside."""
+        for op in small.ops:
             for result in op.results:
                 for user in self._users[result]:
-                    other = self._group[user]
-                    if other is not group:
-                        found[id(other)] = other
-        return list(found.values())
+                    if self._cluster[user] is large and not self._inner(op, user):
+                        return False
+            for operand in op.operands:
+                maker = operand.producer
+                if maker is not None and self._cluster.get(maker) is large and not self._inner(maker, op):
+                    return False
+        return True
 
-    def _reaches_around(self, start: Group, goal: Group) -> bool:
-        """Whether a path leads from ``start`` to ``goal`` through a third group."""
-        stack = [group for group in self._successors(start) if group is not goal]
-        seen = {id(group) for group in stack}
+    def _reaches_around(self, start: _Cluster, goal: _Cluster) -> bool:
+        """Whether a path leads from ``start`` to ``goal`` through a third group.
+
+        Ops behind all that was ever joined and behind the goal are alone, and lead only further on: there the search ends.
+        """
+        limit = max(self._last_joined, goal.last)
+        stack = [start]
+        seen = {start}
         while stack:
-            for group in self._successors(stack.pop()):
-                if group is goal:
+            current = stack.pop()
+            for reader in current.readers:
+                if self._position[reader] > limit:
+                    continue
+                cluster = self._cluster[reader]
+                if cluster is goal and current is not start:
                     return True
-                if id(group) not in seen:
-                    seen.add(id(group))
-                    stack.append(group)
+                if cluster is not goal and cluster not in seen:
+                    seen.add(cluster)
+                    stack.append(cluster)
         return False
 
     def ordered(self) -> list[Group]:
         """All groups, each after those it reads from; otherwise in the order of their first ops."""
         order: list[Group] = []
-        state: dict[int, bool] = {}
-
-        def visit(group: Group) -> None:
-            stack: list[tuple[Group, bool]] = [(group, False)]
+        reached: set[_Cluster] = set()
+        for op in self._graph.ops:
+            stack = [(self._cluster[op], False)] if op in self._cluster else []
             while stack:
                 current, expanded = stack.pop()
                 if expanded:
-                    order.append(current)
+                    order.append(self._ordered_ops(current))
                     continue
-                if id(current) in state:
+                if current in reached:
                     continue
-                state[id(current)] = True
+                reached.add(current)
                 stack.append((current, True))
                 stack.extend((before, False) for before in reversed(self._predecessors(current)))
-
-        for op in self._graph.ops:
-            if op in self._group:
-                visit(self._group[op])
         return order
 
-    def _predecessors(self, group: Group) -> list[Group]:
-        found: dict[int, Group] = {}
-        for op in group:
+    def _ordered_ops(self, cluster: _Cluster) -> Group:
+        return sorted(cluster.ops, key=self._position.__getitem__)
+
+    def _predecessors(self, cluster: _Cluster) -> list[_Cluster]:
+        found: dict[_Cluster, None] = {}
+        for op in self._ordered_ops(cluster):
             for operand in op.operands:
                 producer = operand.producer
-                if producer is not None and producer in self._group and self._group[producer] is not group:
-                    found[id(self._group[producer])] = self._group[producer]
-        return list(found.values())
+                if producer is not None and producer in self._cluster and self._cluster[producer] is not cluster:
+                    found[self._cluster[producer]] = None
+        return list(found)
 
 
 def outline(
@@ -126,20 +149,21 @@ def outline(
         if op.name == "nn.constant":
             mapping[op.result] = builder.clone(op, [])[0]
     users = graph.users()
+    kept = set(graph.outputs)
     for group in partition.ordered():
         if not is_region(group):
             for op in group:
                 mapping.update(zip(op.results, builder.clone(op, [mapping[o] for o in op.operands]), strict=True))
             continue
-        body, operands, outputs = _body(group, users, set(graph.outputs))
+        body, operands, outputs = _body(group, users, kept)
         made = builder.add_multi(
             region, *(mapping[o] for o in operands), loc=_joined_locs(group), body=body, **attrs(body)
         )
         for old, new in zip(outputs, made, strict=True):
             new.name, new.origin = builder.fresh_name(old.name), old.origin
             mapping[old] = new
-    kept = Graph(graph.name, graph.inputs, builder.ops, [mapping[o] for o in graph.outputs], graph.attrs)
-    return _drop_unread_constants(kept)
+    outlined = Graph(graph.name, graph.inputs, builder.ops, [mapping[o] for o in graph.outputs], graph.attrs)
+    return _drop_unread_constants(outlined)
 
 
 def _body(group: Group, users: dict[Value, list[Op]], kept: set[Value]) -> tuple[Graph, list[Value], list[Value]]:

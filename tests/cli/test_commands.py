@@ -16,6 +16,7 @@ from session import abi
 from bitc.artifact import write_artifact
 from bitc.cli import main
 from bitc.errors import Diagnostic, UnsupportedError
+from bitc.limits import Limits
 from bitc.toolchain import Compiler
 
 Capture = pytest.CaptureFixture[str]
@@ -46,6 +47,7 @@ def test_compile_passes_every_option_on(fake: FakeCompiler, tmp_path: Path, caps
         "--sign-zero",
         "plus",
     ]
+    arguments += ["--limit", "nodes=70", "--limit", "rank=5"]
     assert main([*arguments, "--pipeline", "a,b{c=1}", "--time-passes"]) == 0
     (call,) = fake.calls
     del call["trace"]
@@ -59,6 +61,7 @@ def test_compile_passes_every_option_on(fake: FakeCompiler, tmp_path: Path, caps
         "values": {"x": (-1.0, 1.0), "b.0": range(4)},
         "sign_zero": "plus",
         "pipeline": "a,b{c=1}",
+        "limits": Limits(nodes=70, rank=5),
     }
     printed = capsys.readouterr().out
     assert "products 1: 1 as float32" in printed

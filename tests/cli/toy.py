@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 from session import abi
 
 from bitc.artifact import Artifact, default_name, write_artifact
+from bitc.limits import Limits
 
 
 def write_model(path: Path) -> Path:
@@ -52,6 +53,7 @@ class Options:
     values: Mapping[str, Sequence[float]] = field(default_factory=dict)
     sign_zero: str = "exact"
     pipeline: str | None = None
+    limits: Limits = field(default_factory=Limits)
 
     def as_arguments(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}

@@ -1,0 +1,232 @@
+"""Artefacts are whole whatever happens: killed writers, killed compilers, Ctrl-C, full disks, several writers at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from bitc.artifact import MANIFEST, Artifact, write_artifact
+from bitc.errors import OptionError, ToolchainError
+from bitc.folders import write_whole
+from examples.tiny import tiny_model
+from tests.conftest import REPOSITORY
+
+VERSIONS = 5
+FILES = 12
+
+
+def texts(version: int) -> dict[str, str]:
+    """The files of one version of an artefact; each says which version it is of."""
+    made = {MANIFEST: f'{{"bitc": "0", "name": "net", "version": {version}}}'}
+    return made | {f"net_{number}.h": f"/* {version} */\n" * 200 for number in range(FILES)}
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether all files are those of one version, and the user's own file is there."""
+    version = int(Artifact.read(folder).manifest["version"])
+    found = {path.name: path.read_text() for path in folder.iterdir()}
+    return found == texts(version) | {"main.c": "int main(void) { return 0; }\n"}
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """An artefact with a file of the user's in it."""
+    folder = tmp_path / "place" / "net"
+    write_artifact(folder, "net", texts(0), emit=["c"])
+    (folder / "main.c").write_text("int main(void) { return 0; }\n")
+    assert is_whole(folder)
+    return folder
+
+
+def python(code: str, **options: object) -> subprocess.Popen[bytes]:
+    """A program that runs beside this one."""
+    paths = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "tests")))
+    environment = {**os.environ, "PYTHONPATH": paths}
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], env=environment, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def writer(out: Path, rounds: int, offset: int = 0) -> subprocess.Popen[bytes]:
+    """A program that replaces the artefact again and again; it says when it begins."""
+    return python(
+        f"""
+        from pathlib import Path
+        from bitc.artifact import write_artifact
+        from hostile.test_atomic_outputs import VERSIONS, texts
+        print("begins", flush=True)
+        for number in range({rounds}):
+            write_artifact(Path({str(out)!r}), "net", texts((number + {offset}) % VERSIONS), emit=["c"])
+        """,
+        stdout=subprocess.PIPE,
+    )
+
+
+def test_killed_writers_leave_one_whole_artefact(out: Path) -> None:
+    """Killed at any moment; what they leave beside it is removed by the next one."""
+    choose = Random(0)
+    for _ in range(8):
+        with writer(out, rounds=100_000) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(choose.uniform(0.0, 0.15))
+            process.kill()
+        assert is_whole(out)
+    write_artifact(out, "net", texts(3), emit=["c"])
+    assert is_whole(out)
+    assert [path.name for path in out.parent.iterdir()] == ["net"]
+
+
+def test_concurrent_writers_do_not_mix(out: Path) -> None:
+    """Four programs write one folder; it is there at every moment, and of one version in the end."""
+    processes = [writer(out, rounds=25, offset=offset) for offset in range(4)]
+    looks = 0
+    while any(process.poll() is None for process in processes):
+        assert Artifact.read(out).name == "net"
+        looks += 1
+    assert [process.wait() for process in processes] == [0] * 4
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.close()
+    assert looks > 10
+    assert is_whole(out)
+    assert [path.name for path in out.parent.iterdir()] == ["net"]
+
+
+def test_first_writers_may_meet(tmp_path: Path) -> None:
+    """Where there is no folder yet, two writers do not refuse one another."""
+    fresh = tmp_path / "net"
+    processes = [writer(fresh, rounds=5, offset=offset) for offset in range(3)]
+    assert [process.communicate() and process.returncode for process in processes] == [0] * 3
+    assert int(Artifact.read(fresh).manifest["version"]) in range(VERSIONS)
+    assert [path.name for path in tmp_path.iterdir()] == ["net"]
+
+
+def test_another_program_of_the_name_is_not_swept_away(out: Path) -> None:
+    """Only what a writer made, and what nobody holds a lock on, is removed as left over."""
+    beside = out.parent / ".net-backup00"
+    beside.mkdir()
+    (beside / "new").mkdir()
+    write_artifact(out, "net", texts(1), emit=["c"])
+    assert beside.is_dir()
+
+
+def script(folder: Path, text: str) -> str:
+    """A C compiler of our own."""
+    path = folder / "cc"
+    path.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo gcc && exit 0\n{text}\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_killed_compiler(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The out-of-memory killer takes the C compiler: an error of the toolchain, the old artefact, nothing beside it."""
+    monkeypatch.setenv("CC", script(tmp_path, "kill -9 $$"))
+    with pytest.raises(ToolchainError, match="T002"):
+        write_artifact(out, "net", texts(1) | {"net.c": ""}, emit=["c", "so"])
+    assert is_whole(out)
+    assert [path.name for path in out.parent.iterdir()] == ["net"]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_while_the_compiler_runs(stop: signal.Signals, out: Path, tmp_path: Path) -> None:
+    """Ctrl-C, and a request to end: the old artefact stays whole."""
+    model = tmp_path / "net.onnx"
+    model.write_bytes(tiny_model().SerializeToString())
+    begun = tmp_path / "begun"
+    compiler = script(tmp_path, f"touch {begun}\nexec sleep 60")
+    command = [sys.executable, "-m", "bitc", "compile", str(model), "-o", str(out), "--target", "portable"]
+    environment = {**os.environ, "CC": compiler, "PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen(
+        command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        while not begun.exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        os.killpg(process.pid, stop)
+        assert process.wait(30) != 0
+    assert is_whole(out)
+    write_artifact(out, "net", texts(2), emit=["c"])
+    assert [path.name for path in out.parent.iterdir()] == ["net"]
+
+
+def test_a_full_disk(out: Path) -> None:
+    """No file may become larger than 1000 bytes: an error that says so, the old artefact, nothing beside it."""
+    process = python(
+        f"""
+        import resource
+        from pathlib import Path
+        from bitc.artifact import write_artifact
+        from bitc.errors import OptionError
+        from hostile.test_atomic_outputs import texts
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        try:
+            write_artifact(Path({str(out)!r}), "net", texts(1), emit=["c"])
+        except OptionError as error:
+            raise SystemExit(0 if error.diagnostics[0].code == "O043" else 2)
+        raise SystemExit(1)
+        """
+    )
+    assert process.wait() == 0
+    assert is_whole(out)
+    assert [path.name for path in out.parent.iterdir()] == ["net"]
+
+
+def test_a_full_file_system(tmp_path: Path) -> None:
+    """The same on a file system with no room: a small tmpfs in a mount namespace of its own, where this is allowed."""
+    place = tmp_path / "small"
+    place.mkdir()
+    code = f"""
+from pathlib import Path
+from bitc.artifact import write_artifact
+from bitc.errors import OptionError
+from hostile.test_atomic_outputs import texts
+out = Path({str(place)!r}) / "net"
+write_artifact(out, "net", texts(0), emit=["c"])
+before = {{path.name: path.read_text() for path in out.iterdir()}}
+try:
+    write_artifact(out, "net", texts(1), emit=["c"])
+except OptionError as error:
+    assert "No space left" in str(error), error
+else:
+    raise SystemExit("it had room")
+assert before == {{path.name: path.read_text() for path in out.iterdir()}} == texts(0)
+assert [path.name for path in out.parent.iterdir()] == ["net"]
+"""
+    inside = f'mount -t tmpfs -o size=100k none {place} || exit 77; exec "$0" -c "$1"'
+    paths = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "tests")))
+    result = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", inside, sys.executable, code],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode == 77 or "unshare" in result.stderr:
+        pytest.skip(f"no file system can be mounted here: {result.stderr.strip()}")
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    """Arrays and caches: the old content or the new one."""
+    path = tmp_path / "file"
+    write_whole(path, b"old")
+    write_whole(path, b"new")
+    assert path.read_bytes() == b"new"
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="folder"):
+        write_whole(tmp_path / "folder", b"new")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    """Below a file there is no folder."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OptionError, match="O043"):
+        write_artifact(tmp_path / "file" / "net", "net", texts(0), emit=["c"])
