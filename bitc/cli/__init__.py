@@ -9,7 +9,7 @@ import typer
 
 from bitc.cli import benching, build, doctor, explaining, inspecting, operators, running, verify
 from bitc.cli.console import report_crash, report_error
-from bitc.errors import BitcError
+from bitc.errors import BitcError, Diagnostic, ModelError
 
 app = typer.Typer(
     name="bitc",
@@ -44,7 +44,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BitcError as error:
         report_error(error, as_json="--json" in arguments)
         return error.exit_code
+    except MemoryError:
+        report_error(_out_of_memory(), as_json="--json" in arguments)
+        return ModelError.exit_code
     except Exception as error:
         report_crash(error, arguments)
         return 70
     return 0
+
+
+def _out_of_memory() -> ModelError:
+    hint = "compile it on a larger machine, or lower --limit constant_bytes=N to see which node asks for much"
+    return ModelError(Diagnostic("M010", "this machine has too little memory for the model", hint=hint))

@@ -120,8 +120,7 @@ def literal(value: np.generic | float | int | bool, dtype: DType) -> str:
             return "NAN"
         if math.isinf(number):
             return "INFINITY" if number > 0 else "-INFINITY"
-        text = re.sub(r"\.?0*p", "p", number.hex())
-        return text + ("f" if dtype is not DType.F64 else "")
+        return _hexadecimal(number) + ("f" if dtype is not DType.F64 else "")
     whole = int(value)
     match dtype:
         case DType.I64:
@@ -133,6 +132,12 @@ def literal(value: np.generic | float | int | bool, dtype: DType) -> str:
         case DType.I32 if whole == -(2**31):
             return "(-2147483647 - 1)"
     return str(whole)
+
+
+def _hexadecimal(number: float) -> str:
+    """A finite number in the shortest form of C's hexadecimal constants."""
+    mantissa, _, exponent = number.hex().partition("p")
+    return f"{mantissa.rstrip('0').rstrip('.')}p{exponent}"
 
 
 def array_lines(array: np.ndarray, dtype: DType, width: int = 116) -> Iterator[str]:
@@ -151,6 +156,8 @@ def _element_texts(flat: np.ndarray, dtype: DType) -> list[str]:
         dtype is DType.U64
     ):  # of the largest arrays: plain hexadecimal constants get a fitting unsigned type by themselves
         return [f"0x{value:x}" if value > 9 else str(value) for value in values]
+    if dtype is DType.F32 and np.isfinite(flat).all():
+        return [f"{_hexadecimal(value)}f" for value in values]
     if dtype is DType.BOOL:
         return ["1" if value else "0" for value in values]
     if dtype in (DType.U8, DType.I8, DType.U16, DType.I16) or (dtype is DType.I32 and -(2**31) not in values):

@@ -221,7 +221,7 @@ class _Importer:
         except InferenceError as error:
             title = "the operands of a node do not fit one another"
             self._broken.append(Diagnostic("M007", title, node.where, str(error)))
-        except (ValueError, ArithmeticError, IndexError, MemoryError) as error:  # NumPy, on constants of the file
+        except (ValueError, ArithmeticError, IndexError) as error:  # NumPy, on constants of the file
             title = "a node cannot be evaluated on its constants"
             self._broken.append(Diagnostic("M007", title, node.where, here=str(error)))
         return ()

@@ -120,6 +120,7 @@ def one_hot(n: Node) -> Value:
     axis = n.axis(n.integer("axis", -1), rank)
     if depth < 1 or values.shape != (2,):
         raise n.broken("OneHot has a positive depth and two values", f"depth {depth}, values {values.type}")
+    n.check_size(8 * depth)
     wide = cast_to(n, indices, DType.I64)
     below = n.emit("nn.less", wide, n.scalar(0, wide))
     wide = n.emit("nn.where", below, n.emit("nn.add", wide, n.scalar(depth, wide)), wide)

@@ -54,6 +54,7 @@ def load(model: ModelLike, outputs: Sequence[str] | None = None, limits: Limits 
     """
     limits = limits if limits is not None else Limits()
     data, name, folder = _read(model, limits)
+    check_limit(limits, "model_bytes", len(data), name or "model")
     proto = _parse(data, name, limits)
     check_nodes(proto, limits, name or "model")
     if proto.functions:
@@ -86,11 +87,10 @@ def _read(model: ModelLike, limits: Limits) -> tuple[bytes, str, Path | None]:
         except (EncodeError, ValueError) as error:
             raise ModelError(Diagnostic("M001", "the model cannot be serialised", here=str(error))) from None
     if isinstance(model, bytes):
-        check_limit(limits, "model_bytes", len(model), "model")
         return model, "", None
     path = Path(model)
     try:
-        check_limit(limits, "model_bytes", path.stat().st_size, str(path))
+        check_limit(limits, "model_bytes", path.stat().st_size, str(path))  # before it is read
         return path.read_bytes(), path.stem, path.parent
     except (OSError, ValueError) as error:
         here = (error.strerror or "") if isinstance(error, OSError) else str(error)

@@ -41,6 +41,14 @@ def _same(*types: Type) -> TensorType:
     return TensorType(broadcast_shape(*tensors), tensors[0].dtype)
 
 
+def _signed(*types: Type) -> TensorType:
+    """Of ops that take differences, which truth values do not have."""
+    result = _same(*types)
+    if result.dtype is DType.BOOL:
+        raise InferenceError(f"needs numbers, got {types[0]}")
+    return result
+
+
 def _compare(*types: Type) -> TensorType:
     return TensorType(_same(*types).shape, DType.BOOL)
 
@@ -157,9 +165,9 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return np.asarray(1 / (1 + np.exp(-x)))
 
 
-_unary("sign", "y = -1, 0, +1 for x < 0, x == 0, x > 0; NaN stays NaN (ONNX Sign)", np.sign, 1)
+_unary("sign", "y = -1, 0, +1 for x < 0, x == 0, x > 0; NaN stays NaN (ONNX Sign)", np.sign, 1, _signed)
 _unary("abs", "y = |x|", np.abs, None)
-_unary("neg", "y = -x", np.negative, -1)
+_unary("neg", "y = -x", np.negative, -1, _signed)
 _unary("relu", "y = max(x, 0); NaN stays NaN", lambda x: np.where(x < 0, 0, x), 1)
 _unary("floor", "y = greatest integer not above x", np.floor, 1)
 _unary("ceil", "y = least integer not below x", np.ceil, 1)
@@ -169,7 +177,7 @@ _unary("exp", "y = e^x", np.exp, 1)
 _unary("log", "y = natural logarithm of x", np.log, None)
 _unary("reciprocal", "y = 1 / x", lambda x: 1 / x, None)
 _unary("tanh", "y = hyperbolic tangent of x", np.tanh, 1)
-_unary("sigmoid", "y = 1 / (1 + e^-x)", _sigmoid, 1)
+_unary("sigmoid", "y = 1 / (1 + e^-x)", _sigmoid, 1, _signed)
 _unary("erf", "y = error function of x", _erf, 1)
 _unary("sin", "y = sine of x", np.sin, None)
 _unary("cos", "y = cosine of x", np.cos, None)
@@ -186,7 +194,7 @@ _unary("bit_not", "y = x with every bit turned", np.invert, None, _bits)
 _unary("not", "y = not x", np.logical_not, -1, _logical)
 
 _binary("add", "y = a + b", np.add, _always(1, 1))
-_binary("sub", "y = a - b", np.subtract, _always(1, -1))
+_binary("sub", "y = a - b", np.subtract, _always(1, -1), _signed)
 _binary("mul", "y = a * b", np.multiply, _sign_of_other)
 _binary("div", "y = a / b; integers truncate toward zero", _integer_division, _quotient)
 _binary("pow", "y = a ^ b", np.power, _unknown)
