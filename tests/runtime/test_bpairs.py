@@ -29,12 +29,14 @@ def test_sums_of_what_pairs_are_worth(isa: str, largest: int) -> None:
         words = pair_words(c)
         bits = np.stack([w & 1, w >> 1], axis=-1).reshape(k, taps, taps, 2 * c).transpose(0, 3, 1, 2)
         packed, table = pack_weights(np.where(bits, -1, 1), 1, form), table_of(matrix)
-        base = np.zeros((1, packed.shape[0] * form.block), np.int32)
-        base[0, :k] = rng.integers(-9, 9, k)
+        base = np.zeros((6, packed.shape[0] * form.block), np.int32)
+        base[:, :k] = rng.integers(-9, 9, (6, k))
+        row_class, col_class = rng.integers(0, 3, oh).astype(np.uint8), rng.integers(0, 2, ow).astype(np.uint8)
         row = x.shape[1] * words
         fields = {"out_w": ow, "out_c": k, "in_row_words": row, "in_pixel_words": words, "step_h": 1, "step_w": 1}
         fields |= {"taps_h": taps, "taps_w": taps, "tap_row_words": row, "tap_words": words, "run_words": words}
-        g = kernel.ffi.new("bitc_bconv *", {**fields, "classes": 1, "col_classes": 1})
+        fields |= {"classes": 6, "col_classes": 2, "row_class": p(row_class), "col_class": p(col_class)}
+        g = kernel.ffi.new("bitc_bconv *", fields)
         padded = np.zeros((*x.shape[:2], 32 * words), np.int64)
         padded[..., :c] = x
         weights = np.zeros((k, taps, taps, 32 * words), np.int64)
@@ -47,7 +49,8 @@ def test_sums_of_what_pairs_are_worth(isa: str, largest: int) -> None:
         with guarded((oh, ow, k), np.int32) as acc:
             run = getattr(kernel, f"bitc_pairs_acc_{isa}")
             run(g, p(source), p(packed), p(table), p(base), 3, p(acc), 0, oh)
-            np.testing.assert_array_equal(acc, base[0, :k] - 3 * wanted)
+            classes = row_class[:, np.newaxis].astype(np.intp) * 2 + col_class
+            np.testing.assert_array_equal(acc, base[classes][..., :k] - 3 * wanted)
 
 
 def test_long_sums_are_exact() -> None:

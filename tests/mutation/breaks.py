@@ -1,0 +1,356 @@
+"""Deliberate breaks of the kernels: off-by-one taps, wrong border classes, turned comparisons, lost tails. One test must see each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """The first ``old`` of ``runtime/<file>`` becomes ``new``; ``tests``, a module of tests/runtime and words for -k, must fail."""
+
+    family: str
+    what: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+    @property
+    def name(self) -> str:
+        """For reports."""
+        return f"{self.file.removesuffix('.h')}: {self.what}"
+
+
+PORTABLE, AVX2, AVX512 = " -k portable", " -k avx2", " -k avx512"
+BCONV, GROUPED, PACK, PAIRS = "test_bconv.py", "test_bconv_grouped.py", "test_bpack.py", "test_bpairs.py"
+FCONV, GEMM, POOL, REDUCE = "test_f32_conv.py", "test_f32_gemm.py", "test_f32_pool.py", "test_f32_reduce.py"
+ICONV, IDEPTH, WINOGRAD, PLAIN = "test_iconv.py", "test_idepthwise.py", "test_iwinograd.py", "test_plain_products.py"
+TAP, RIGHT = "i < g->taps_h; i++", "(ptrdiff_t)j * g->tap_words"
+
+BREAKS = (
+    Break("bits", "one row of taps too few", "bconv_portable.h", TAP, "i + 1 < g->taps_h; i++", BCONV + PORTABLE),
+    Break(
+        "bits",
+        "taps one pixel to the right",
+        "bconv_portable.h",
+        RIGHT,
+        "(ptrdiff_t)(j + 1) * g->tap_words",
+        BCONV + PORTABLE,
+    ),
+    Break(
+        "bits", "counters emptied too late", "bconv_portable.h", "FULL = 255 / 8", "FULL = 255 / 4", BCONV + PORTABLE
+    ),
+    Break(
+        "bits",
+        "border class of the row alone",
+        "bconv.h",
+        "row * g->col_classes + col",
+        "row * g->col_classes + col / 2",
+        BCONV + PORTABLE,
+    ),
+    Break(
+        "bits",
+        "border class of the row above",
+        "bconv.h",
+        "g->row_class[y]",
+        "g->row_class[y ? y - 1 : 0]",
+        BCONV + PORTABLE,
+    ),
+    Break("bits", "threshold direction", "bconv_block8.h", "pop[c] > over[c]", "pop[c] < over[c]", BCONV + PORTABLE),
+    Break(
+        "bits", "threshold met by equality", "bconv_block8.h", "pop[c] > over[c]", "pop[c] >= over[c]", BCONV + PORTABLE
+    ),
+    Break(
+        "bits",
+        "flipped channels not flipped",
+        "bconv_block8.h",
+        "(bits ^ flipped) << shift",
+        "(bits | (flipped & 0)) << shift",
+        BCONV + PORTABLE,
+    ),
+    Break(
+        "bits",
+        "threshold table of the first plane",
+        "bconv_block8.h",
+        "plane * g->classes + bitc_bconv_class",
+        "0 * plane * g->classes + bitc_bconv_class",
+        BCONV + PORTABLE,
+    ),
+    Break(
+        "bits", "the second pixel of a tile is the first", "bconv_avx2.h", "(x + stride) : x0", "(x) : x0", BCONV + AVX2
+    ),
+    Break(
+        "bits by groups",
+        "one tap too few",
+        "bconv_grouped_avx2.h",
+        "j < g->taps_w; j++",
+        "j + 1 < g->taps_w; j++",
+        GROUPED + AVX2,
+    ),
+    Break(
+        "packing",
+        "threshold direction of floats",
+        "bpack_portable.h",
+        "!(from[k] >= at[k])",
+        "!(from[k] <= at[k])",
+        PACK + PORTABLE,
+    ),
+    Break(
+        "packing",
+        "threshold of integers met by equality",
+        "bpack_portable.h",
+        "(from[k] < at[k]) << k",
+        "(from[k] <= at[k]) << k",
+        PACK + PORTABLE,
+    ),
+    Break(
+        "packing",
+        "falling channels taken as rising",
+        "bpack_portable.h",
+        "(above & down[word])",
+        "(below & down[word])",
+        PACK + PORTABLE,
+    ),
+    Break(
+        "packing",
+        "a lost tail of channels",
+        "bpack_avx2.h",
+        "c - 64 * word < 64 ? c - 64 * word : 64",
+        "c - 64 * word < 64 ? c - 64 * word - 1 : 64",
+        PACK + AVX2,
+    ),
+    Break(
+        "pairs",
+        "one tap too few",
+        "bpairs_portable.h",
+        "j < g->taps_w; j++",
+        "j + 1 < g->taps_w; j++",
+        PAIRS + PORTABLE,
+    ),
+    Break(
+        "pairs",
+        "border class of the pixel before",
+        "bpairs_avx2.h",
+        "bitc_bconv_class(g, y, px + p)",
+        "bitc_bconv_class(g, y, px)",
+        PAIRS + AVX2,
+    ),
+    Break("pool of bits", "one tap too few", "bpool_portable.h", "j < j1; j++", "j + 1 < j1; j++", "test_bpool.py"),
+    Break(
+        "pool of bits",
+        "padding off by one",
+        "bpool_portable.h",
+        "row * g->stride_h - g->pad_top",
+        "row * g->stride_h - g->pad_top + 1",
+        "test_bpool.py",
+    ),
+    Break(
+        "pool of bits",
+        "the minimum for the maximum",
+        "bpool_portable.h",
+        "y[i] &= x[i] ^ minimum[i]",
+        "y[i] |= x[i] ^ minimum[i]",
+        "test_bpool.py",
+    ),
+    Break(
+        "float products",
+        "a row of signs exchanged",
+        "f32_tile_portable.h",
+        "{-1, 1, 1, 1},   {1, -1, 1, 1}",
+        "{1, -1, 1, 1},   {-1, 1, 1, 1}",
+        FCONV + " -k 'w1 or sign or packed or portable'",
+    ),
+    Break(
+        "float products",
+        "one channel too few stored",
+        "f32_tile_portable.h",
+        "bitc_fmin32(8, n)",
+        "bitc_fmin32(7, n)",
+        FCONV + PORTABLE,
+    ),
+    Break(
+        "float depthwise",
+        "one row of taps too few",
+        "f32_depthwise_portable.h",
+        "r < g->taps_h; r++",
+        "r + 1 < g->taps_h; r++",
+        FCONV + PORTABLE,
+    ),
+    Break(
+        "float matrices",
+        "the matrix before",
+        "f32_gemm_portable.h",
+        "o * s->w_outer + i * s->w_inner",
+        "o * s->w_outer",
+        GEMM + PORTABLE,
+    ),
+    Break(
+        "float pools",
+        "padding off by one",
+        "f32_pool.h",
+        "oy * g->step_h - g->pad_top",
+        "oy * g->step_h - g->pad_top + 1",
+        POOL,
+    ),
+    Break("float pools", "NaN does not win", "f32_pool.h", "((b > a) | (b != b)) ? b : a", "(b > a) ? b : a", POOL),
+    Break("reductions", "NaN does not win", "f32_reduce.h", "b > a : b < a) | (b != b)", "b > a : b < a)", REDUCE),
+    Break(
+        "reductions",
+        "the minimum of bytes",
+        "reduce.h",
+        "bitc_reduce_max_u8, uint8_t, uint8_t, b > a",
+        "bitc_reduce_max_u8, uint8_t, uint8_t, b < a",
+        "test_any_type.py",
+    ),
+    Break(
+        "softmax",
+        "the logarithm of another sum",
+        "f32_softmax.h",
+        "log ? x[k] - top : bitc_fexp(x[k] - top)",
+        "log ? x[k] : bitc_fexp(x[k] - top)",
+        REDUCE,
+    ),
+    Break(
+        "selection",
+        "the last of equals",
+        "f32_select.h",
+        "least ? v < best : v > best",
+        "least ? v <= best : v >= best",
+        "test_f32_select.py",
+    ),
+    Break(
+        "selection",
+        "equals in the wrong order",
+        "f32_select.h",
+        "a != b ? a > b : i < j",
+        "a != b ? a > b : i > j",
+        "test_f32_select.py",
+    ),
+    Break(
+        "selection",
+        "the last of equals of any type",
+        "select.h",
+        "(last && a == b)",
+        "(!last && a == b)",
+        "test_any_type.py",
+    ),
+    Break(
+        "running sums",
+        "inclusive is exclusive from the second on",
+        "cumsum.h",
+        "exclusive ? y[at] : (type)sum",
+        "k > 0 ? y[at] : (type)sum",
+        "test_any_type.py",
+    ),
+    Break(
+        "integer products",
+        "terms left over",
+        "iconv_portable.h",
+        "for (; m < out_c; m++)",
+        "for (; m + 1 < out_c; m++)",
+        ICONV + PORTABLE,
+    ),
+    Break(
+        "integer products",
+        "the base is not added",
+        "iconv_portable.h",
+        "y[0] += a, y[1] += b, y[2] += c, y[3] += d;",
+        "y[0] = a, y[1] += b, y[2] += c, y[3] += d;",
+        ICONV + PORTABLE,
+    ),
+    Break(
+        "integer products",
+        "pixels past the second are shifted",
+        "iconv.h",
+        "p < count ? bitc_iconv_next(g, cursor) : at[p - 1]",
+        "p < count ? bitc_iconv_next(g, cursor) + (p > 1) : at[p - 1]",
+        ICONV + AVX2,
+    ),
+    Break(
+        "integer products",
+        "entries left over",
+        "iconv_tile_avx2.h",
+        "r < g->runs_h; r++",
+        "r + 1 < g->runs_h; r++",
+        ICONV + AVX2,
+    ),
+    Break(
+        "placed bytes",
+        "the first entry twice",
+        "iconv_placed_avx2.h",
+        "*places >= 0; places++, w += 64",
+        "*places > 0; places++, w += 64",
+        ICONV,
+    ),
+    Break(
+        "integer depthwise",
+        "one tap too few",
+        "idepthwise_portable.h",
+        "t < g->taps_w; t++",
+        "t + 1 < g->taps_w; t++",
+        IDEPTH + PORTABLE,
+    ),
+    Break(
+        "integer depthwise",
+        "the last tap is the one before",
+        "idepthwise_avx2.h",
+        "t + 1 < taps ? next : k",
+        "t + 2 < taps ? next : k",
+        IDEPTH + AVX2,
+    ),
+    Break(
+        "Winograd",
+        "a sign of the transform",
+        "iwinograd_avx2.h",
+        "_mm256_sub_epi16(t[1], t[3])",
+        "_mm256_sub_epi16(t[3], t[1])",
+        WINOGRAD + AVX2,
+    ),
+    Break(
+        "Winograd",
+        "the odd column is dropped",
+        "iwinograd_avx2.h",
+        "j + right < g->out_w",
+        "j + right + 1 < g->out_w",
+        WINOGRAD + AVX2,
+    ),
+    Break(
+        "integer pools",
+        "the minimum for the maximum",
+        "ipool.h",
+        "x[c] > y[c] ? x[c] : y[c]",
+        "x[c] < y[c] ? x[c] : y[c]",
+        "test_ipool.py",
+    ),
+    Break(
+        "integer pools",
+        "padding off by one",
+        "ipool.h",
+        "oy * g->step_h - g->pad_top",
+        "oy * g->step_h - g->pad_top + 1",
+        "test_ipool.py",
+    ),
+    Break("plain products", "one tap too few", "plain_conv.h", "c < g->taps_w; c++", "c + 1 < g->taps_w; c++", PLAIN),
+    Break("plain products", "one term too few", "matmul.h", "k < g->k; k++", "k + 1 < g->k; k++", PLAIN),
+    Break(
+        "copies",
+        "a lost column",
+        "copy.h",
+        "shape[1] - left < BITC_COPY_TILE ? shape[1]",
+        "shape[1] - left < BITC_COPY_TILE ? shape[1] - 1",
+        "test_copy.py",
+    ),
+    Break(
+        "lookups", "negative indices not counted from the end", "index.h", "v + length : v;", "v : v;", "test_index.py"
+    ),
+    Break(
+        "lookups",
+        "an index beyond the end",
+        "index.h",
+        "v >= length ? length - 1 : v",
+        "v >= length ? 0 : v",
+        "test_index.py",
+    ),
+    Break("half floats", "infinity too early", "half.h", "rounded > 65504.0", "rounded >= 65504.0", "test_half.py"),
+)
