@@ -37,6 +37,11 @@ _BITS = Family(
     "bits", "weights ±a per channel and an input of few even steps: XNOR, popcount, exact int32 sums", _TO_BITS
 )
 _INTEGERS = Family("integers", "weights and input are small integers times a scale: exact int32 sums", _TO_BITS)
+_CODED = Family(
+    "integers",
+    "weights of at most 16 even steps, stored in 2 or 4 bits, and an integer input: exact int32 sums",
+    _TO_BITS,
+)
 _FLOAT = Family("float", "no smaller form is proved: float32 sums of the file's own numbers", _TO_INTEGERS)
 _SIGNS = Family(
     "float", "weights ±a and an input of floats, read at few places: adds and subtracts floats", _TO_INTEGERS
@@ -50,6 +55,8 @@ FAMILIES: Mapping[str, Family] = {
     "k.pair_acc": _BITS,
     "k.iconv": _INTEGERS,
     "k.iconv_placed": _INTEGERS,
+    "k.icoded": _CODED,
+    "k.icoded_rows": _CODED,
     "k.iwinograd": _INTEGERS,
     "k.idepthwise": _INTEGERS,
     "k.fconv": _FLOAT,

@@ -45,6 +45,7 @@ _LINE_BYTES = 64
 _TRIES = 15
 _TRY_SECONDS = 0.003
 _PLANES = re.compile(r"(\d+) planes x")
+_CODED = re.compile(r"int8 x (\d) bit")
 _SHARE = {"k.iwinograd": 4 / 9}
 """Multiplications that a kernel does for one of the model's, where it gets by with fewer."""
 _WEIGHT_BITS = {"bits": 1, "bytes": 8, "words": 16, "floats": 32}
@@ -185,6 +186,8 @@ def arithmetic(layer: Mapping[str, Any]) -> str | None:
             return "bits"
         case "k.iconv" | "k.iconv_placed":
             return "bytes" if layer["form"] == "int8 x int8" else "words"
+        case "k.icoded" | "k.icoded_rows":
+            return "bytes"
         case "k.idepthwise" | "k.iwinograd":
             return "words"
         case "k.fconv" | "k.fconv_w1" | "k.fdepthwise" | "k.gemm" | "k.matmul" | "k.plain_conv":
@@ -210,5 +213,8 @@ def _weight_bytes(layer: Mapping[str, Any], kind: str) -> float:
         return 0.0
     weights = layer["macs"] / (layer["shape"][0] * prod(layer["size"]))
     one_bit = layer["op"] == "k.fconv_w1"
+    coded = _CODED.search(layer["form"])
+    if coded:
+        return float(weights * int(coded[1]) / 8)
     times = {"k.pair_acc": 2, "k.iwinograd": 16 / 9}.get(layer["op"], 1)
     return float(weights * (1 if one_bit else _WEIGHT_BITS[kind]) * times / 8)

@@ -116,6 +116,8 @@ def layer(op: Op, functions: list[str]) -> dict[str, Any]:
         "k.fdepthwise",
         "k.iconv",
         "k.iconv_placed",
+        "k.icoded",
+        "k.icoded_rows",
         "k.iwinograd",
         "k.idepthwise",
     ):
@@ -149,6 +151,8 @@ def form(op: Op) -> str:
         case "k.iconv" | "k.iconv_placed" | "k.idepthwise":
             x, w = (dtype_of(operand).bytes * 8 for operand in op.operands[:2])
             return f"int{x} x int{w}"
+        case "k.icoded" | "k.icoded_rows":
+            return f"int8 x {op.attrs['bits']} bit"
         case "k.iwinograd":
             return "int16 x int16, 3x3 by Winograd"
         case "k.ipool":
@@ -166,6 +170,9 @@ def multiplications(op: Op) -> int:
         case "k.fconv" | "k.fconv_w1" | "k.iconv" | "k.iconv_placed":
             terms = op.operands[0].shape[3] // op.attrs["group"] * prod(op.attrs["taps"])
             return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * op.attrs["channels"] * terms)
+        case "k.icoded" | "k.icoded_rows":
+            depth = op.operands[0].shape[3] * prod(op.attrs["taps"])
+            return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * op.attrs["channels"] * depth)
         case "k.iwinograd":
             images, rows, columns, channels = op.results[0].shape
             return int(images * rows * columns * channels * op.operands[0].shape[3] * 9)

@@ -42,6 +42,21 @@ def iconv_placed(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     return [Call(f"bitc_iconv_placed_{out.isa}", (f"&{geometry}", source, *weights, *rows))]
 
 
+def icoded(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    """``k.icoded``: ``bitc_icoded<bits>_<isa>``; ``k.icoded_rows``: ``bitc_icoded<bits>_rows_<isa>``."""
+    x, w, lowest, base = op.operands
+    attrs, (_, _, columns, elements) = op.attrs, x.shape
+    runs = runs_of(attrs["taps"], attrs["dilations"], columns, elements, 1)
+    fields = {"out_c": attrs["channels"], "groups": 1, "in_c": elements, **_image(op, x), "runs_h": 1, "runs_w": 1}
+    geometry = out.geometry("bitc_iconv", {**fields, "run": runs.length, "chain": attrs["chain"]})
+    weights = (out.constant(w), out.constant(lowest), out.constant(base), str(attrs["step"]))
+    scratch = [out.base(result) for result in op.results[1:]]
+    rows = (*scratch, out.at_row(op.results[0], frame, (0, 0, 0, 0)), frame.first, frame.end)
+    kind = "_rows" if scratch else ""
+    source = out.at_pixel(x, frame, attrs["at"])
+    return [Call(f"bitc_icoded{attrs['bits']}{kind}_{out.isa}", (f"&{geometry}", source, *weights, *rows))]
+
+
 def iwinograd(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     """``k.iwinograd``: ``bitc_iwinograd_<isa>``."""
     x, w, base = op.operands

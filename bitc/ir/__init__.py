@@ -2,6 +2,7 @@
 
 from bitc.ir import (  # noqa: F401  (declare the ops)
     k,
+    k_coded,
     k_float,
     k_index,
     k_integer,

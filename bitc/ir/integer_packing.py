@@ -60,7 +60,7 @@ class IntegerForm:
     ``depthwise_block`` channels lie side by side, for each ``depthwise_side`` taps. ``storage`` is the faster storage of x where its
     values allow both. ``winograd``: where 3x3 taps are computed as :mod:`bitc.ir.winograd` says, which takes i16. ``growth``: how many
     times its entries a product of u8 may take with weights placed as :mod:`bitc.ir.placed_weights` says, and still be faster than i16;
-    0 where there is no such kernel.
+    0 where there is no such kernel. ``code_lanes`` channels of codes lie side by side (:mod:`bitc.ir.coded_weights`).
     """
 
     block: int
@@ -69,6 +69,7 @@ class IntegerForm:
     depthwise_block: int
     depthwise_side: int
     storage: DType
+    code_lanes: int
     winograd: WinogradLimits | None = None
     growth: float = 0.0
 
@@ -77,9 +78,9 @@ class IntegerForm:
         return self.side_u8 if x is DType.U8 else self.side_i16
 
 
-INTEGERS_PORTABLE = IntegerForm(1, 1, 1, 16, 1, DType.U8)
-INTEGERS_AVX2 = IntegerForm(16, 4, 2, 16, 2, DType.I16, WinogradLimits(32, 4, 1.5, 1 << 23, 12), growth=1.2)
-INTEGERS_AVX512 = IntegerForm(16, 4, 2, 32, 2, DType.U8)
+INTEGERS_PORTABLE = IntegerForm(1, 1, 1, 16, 1, DType.U8, 1)
+INTEGERS_AVX2 = IntegerForm(16, 4, 2, 16, 2, DType.I16, 8, WinogradLimits(32, 4, 1.5, 1 << 23, 12), growth=1.2)
+INTEGERS_AVX512 = IntegerForm(16, 4, 2, 32, 2, DType.U8, 16)
 INTEGER_FORMS = {"portable": INTEGERS_PORTABLE, "avx2": INTEGERS_AVX2, "avx512": INTEGERS_AVX512}
 """By the ISA of a target."""
 

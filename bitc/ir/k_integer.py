@@ -45,7 +45,7 @@ def _source(x: Type, attrs: Mapping[str, Any]) -> BufferType:
     return source
 
 
-def _convolve(x: np.ndarray, w: np.ndarray, base: np.ndarray, group: int, attrs: Mapping[str, Any]) -> np.ndarray:
+def convolve(x: np.ndarray, w: np.ndarray, base: np.ndarray, group: int, attrs: Mapping[str, Any]) -> np.ndarray:
     """int32 [N, OH, OW, M] of buffer ``x``, weights [M, C/group, KH, KW]; float64 holds every sum below 2^53."""
     windows = windows_of(attrs)
     image = x[:, windows.at[0] :, windows.at[1] :].transpose(0, 3, 1, 2).astype(np.float64)
@@ -82,7 +82,7 @@ class Iconv(OpDecl):
     ) -> np.ndarray:
         runs = runs_in(x.shape, attrs, group)
         weights = unpack_integer_weights(w, windows_of(attrs).taps, channels, runs)
-        return _convolve(x, weights, unpack_integer_base(base, group, channels), group, attrs)
+        return convolve(x, weights, unpack_integer_base(base, group, channels), group, attrs)
 
 
 @op("k.iconv_placed")
@@ -115,7 +115,7 @@ class IconvPlaced(OpDecl):
     ) -> np.ndarray:
         runs, taps = runs_in(x.shape, attrs, group), windows_of(attrs).taps
         weights = unplace_weights(w, places, taps, channels, group, runs, walk_in(x.shape, attrs))
-        return _convolve(x, weights, unpack_integer_base(base, group, channels), group, attrs)
+        return convolve(x, weights, unpack_integer_base(base, group, channels), group, attrs)
 
 
 @op("k.iwinograd")
@@ -152,7 +152,7 @@ class Iwinograd(OpDecl):
     ) -> tuple[np.ndarray, np.ndarray]:
         taps = unpack_winograd_weights(w, channels, x.shape[3])
         scratch = np.zeros((1, attrs["size"][0], scratch_row_bytes(attrs["size"], x.shape[3], together), 1), np.uint8)
-        return _convolve(x, taps, unpack_integer_base(base, 1, channels), 1, attrs), scratch
+        return convolve(x, taps, unpack_integer_base(base, 1, channels), 1, attrs), scratch
 
 
 @op("k.idepthwise")
@@ -181,7 +181,7 @@ class Idepthwise(OpDecl):
     def evaluate(x: np.ndarray, w: np.ndarray, base: np.ndarray, *, by_row: bool, **attrs: Any) -> np.ndarray:
         channels = x.shape[3]
         weights = unpack_depthwise_weights(w, windows_of(attrs).taps, base.size)[..., :channels]
-        return _convolve(x, weights.transpose(2, 0, 1)[:, np.newaxis], base[:channels], channels, attrs)
+        return convolve(x, weights.transpose(2, 0, 1)[:, np.newaxis], base[:channels], channels, attrs)
 
 
 @op("k.ipool")

@@ -14,6 +14,8 @@ from bitc.ir.packing import WeightForm
 from bitc.ir.types import BufferType
 from bitc.passes import lower_codes, lower_index, lower_integers, lower_linear, lower_moves, lower_numbers
 from bitc.passes.base import Pass
+from bitc.passes.coded_costs import CODED_COSTS
+from bitc.passes.lower_coded import weight_bytes
 from bitc.passes.lower_moves import as_shape
 from bitc.passes.lowering import KernelForms, Lowering, Refused, halo_needs, physical_shape, tensor_type
 from bitc.passes.outputs import keep_output_names, output_names
@@ -80,8 +82,9 @@ class Lower(Pass):
     integers: str = "portable"
 
     def run(self, graph: Graph) -> Graph:
-        forms = KernelForms(WeightForm(self.bit_block, self.byte_rows), self.float_block, INTEGER_FORMS[self.integers])
-        low = Lowering(graph, forms, needs=halo_needs(graph), users=graph.users())
+        bits, costs = WeightForm(self.bit_block, self.byte_rows), CODED_COSTS[self.integers]
+        forms = KernelForms(bits, self.float_block, INTEGER_FORMS[self.integers], costs)
+        low = Lowering(graph, forms, needs=halo_needs(graph), users=graph.users(), weight_bytes=weight_bytes(graph))
         inputs = [
             _input_buffer(value, low) for value in graph.inputs
         ]  # all before the first view, which takes a free name

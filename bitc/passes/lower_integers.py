@@ -16,13 +16,15 @@ from bitc.ir.integer_packing import (
 from bitc.ir.placed_weights import SIDE, Walk, place_weights
 from bitc.ir.winograd import pack_winograd_weights
 from bitc.passes.integers import by_winograd
+from bitc.passes.lower_coded import coded_product
 from bitc.passes.lower_moves import as_shape
 from bitc.passes.lower_numbers import lower_pool, product_window
 from bitc.passes.lowering import Lowering, physical_shape, tensor_type
 
 
 def lower_product(op: Op, low: Lowering) -> None:
-    """``q.int_conv`` and ``q.int_matmul``: ``k.idepthwise`` where each channel is a group of its own, ``k.iwinograd`` or ``k.iconv``."""
+    """``q.int_conv`` and ``q.int_matmul``: ``k.idepthwise`` where each channel is a group of its own, ``k.iwinograd``, kernels on codes
+    (:mod:`bitc.passes.lower_coded`), ``k.iconv_placed`` or ``k.iconv``."""
     weights, base = op.operands[1].constant, op.operands[2].constant
     assert weights is not None, "the weights are computed"
     assert base is not None, "the base is computed"
@@ -45,6 +47,8 @@ def lower_product(op: Op, low: Lowering) -> None:
         operands = (packed, pack_integer_base(base, 1, form.block))
         attrs |= {"channels": weights.shape[0], "together": form.winograd.rows(attrs["size"])}
         made, _ = low.builder.add_multi("k.iwinograd", x, *map(low.constant, operands), loc=op.loc, **attrs)
+    elif _on_bytes(op) and group == 1 and (found := coded_product(op, weights, base, x, attrs, low)) is not None:
+        made = found
     else:
         columns, channels = x.shape[2:]
         runs = runs_of(weights.shape[2:], attrs["dilations"], columns, channels, group)

@@ -13,17 +13,20 @@ from bitc.ir import Builder, CodeType, Graph, Layout, Op, TensorType, Value
 from bitc.ir.integer_packing import IntegerForm
 from bitc.ir.k import NO_HALO, Halo
 from bitc.ir.packing import WeightForm, pack_codes, words_of
+from bitc.passes.coded_costs import CodedCosts
 
 NHWC_AXES = (0, 2, 3, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class KernelForms:
-    """How the target's kernels want their constants: bit weights, channels in a block of float and of sign weights, integers."""
+    """How the target's kernels want their constants: bit weights, channels in a block of float and of sign weights, integers.
+    ``coded``: what these cost as bytes and as codes of few bits."""
 
     bits: WeightForm
     float_block: int
     integers: IntegerForm
+    coded: CodedCosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def tensor_type(value: Value) -> TensorType | CodeType:
 
 @dataclass(slots=True)
 class Lowering:
-    """The k graph under construction."""
+    """The k graph under construction; ``weight_bytes``: of all products of numbers in the graph it is made from."""
 
     graph: Graph
     forms: KernelForms
@@ -93,6 +96,7 @@ class Lowering:
     placed: dict[Value, Placed] = field(default_factory=dict)
     needs: dict[Value, tuple[Halo, float]] = field(default_factory=dict)
     users: dict[Value, list[Op]] = field(default_factory=dict)
+    weight_bytes: int = 0
 
     def add(self, name: str, *operands: Value, like: Op | None, **attrs: Any) -> Value:
         """Append a k op with one result that carries the location of ``like``."""

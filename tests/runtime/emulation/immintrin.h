@@ -27,4 +27,24 @@ static inline __m512 bitc_emulated_cvtepi32_ps(__m512i a) {
 #define _mm512_cvtepi32_ps bitc_emulated_cvtepi32_ps
 #endif
 
+static inline __m512i bitc_emulated_srai_epi32(__m512i a, unsigned count) {
+    int lanes[16];
+    _mm512_storeu_si512(lanes, a);
+    for (int i = 0; i < 16; i++) lanes[i] >>= count;
+    return _mm512_loadu_si512(lanes);
+}
+#ifndef _mm512_srai_epi32
+#define _mm512_srai_epi32 bitc_emulated_srai_epi32
+#endif
+
+static inline int bitc_emulated_reduce_add_epi32(__m512i a) {
+    unsigned lanes[16], sum = 0;
+    _mm512_storeu_si512(lanes, a);
+    for (int i = 0; i < 16; i++) sum += lanes[i];
+    return (int)sum;
+}
+#ifndef _mm512_reduce_add_epi32
+#define _mm512_reduce_add_epi32 bitc_emulated_reduce_add_epi32
+#endif
+
 #endif
