@@ -144,7 +144,12 @@ def test_stopped_while_the_compiler_runs(stop: signal.Signals, out: Path, tmp_pa
     command = [sys.executable, "-m", "bitc", "compile", str(model), "-o", str(out), "--target", "portable"]
     environment = {**os.environ, "CC": compiler, "PYTHONPATH": str(REPOSITORY)}
     with subprocess.Popen(
-        command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it
     ) as process:
         while not begun.exists():
             assert process.poll() is None

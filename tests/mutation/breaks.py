@@ -316,6 +316,14 @@ BREAKS = (
         WINOGRAD + AVX2,
     ),
     Break(
+        "coded products",
+        "the third field lost",
+        "icoded_portable.h",
+        "sums[0] += a, sums[1] += b, sums[2] += c, sums[3] += d;",
+        "sums[0] += a, sums[1] += b, sums[3] += d;",
+        "test_icoded.py" + PORTABLE,
+    ),
+    Break(
         "integer pools",
         "the minimum for the maximum",
         "ipool.h",
