@@ -29,6 +29,7 @@ from bitc.explain import Explanation, Rest, explanation
 from bitc.passes.pipeline import Trace
 from bitc.peers import Call, PeerRefusal, open_peer, refuse_absent
 from bitc.profile import random_feed, refuse_profile, time_layers
+from bitc.session import usable_cores
 
 TURN_SECONDS = 0.02
 WARM_UP_SECONDS = 0.1
@@ -87,13 +88,15 @@ class Layers:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A comparison. ``rows[0]`` is bitc; ``core`` the one that all ran on, None where the system gave no choice (``not_pinned``: why)."""
+    """A comparison. ``rows[0]`` is bitc; ``threads``: of each runtime; ``cores`` those that all ran on, none where the
+    system gave no choice (``not_pinned``: why)."""
 
     case: str
     target: str
     macs: int
     rounds: int
-    core: int | None
+    threads: int
+    cores: tuple[int, ...]
     not_pinned: str
     rows: tuple[Row, ...]
     layers: Layers | None
@@ -135,9 +138,10 @@ def bench(
 ) -> Result:
     """Compile ``model``, keep nothing, and time it on a random sample beside the runtimes ``against``.
 
-    ``core``: where to run (default: the last one this process may use); ``fresh``: measure the machine's peaks again; ``case``: what
+    ``threads``: of bitc and of each peer; layers are timed in one. ``core``: where to run, the first of as many (default: the last
+    ones this process may use); ``fresh``: measure the machine's peaks again; ``case``: what
     to call it (default: the file's name). Raises a :class:`bitc.errors.BitcError` where :func:`bitc.compiler.compile` does, and for a
-    target that does not run here, a peer that is not installed, more than one thread, a core that is not there.
+    target that does not run here, a peer that is not installed, more threads than cores, a core that is not there.
     """
     options = options if options is not None else Options()
     model, chosen = Path(model), target_named(target)
@@ -147,8 +151,8 @@ def bench(
     show = progress if progress is not None else lambda what, index, total: None
     feed = random_feed(model, options.dims, options.values)
     with tempfile.TemporaryDirectory(prefix="bitc-bench-") as scratch:
-        built = _build(model, chosen, options, Path(scratch) / "net", show)
-        with pinned(core) as (used, not_pinned):
+        built = _build(model, chosen, options, Path(scratch) / "net", show, threads=threads)
+        with pinned(core, threads) as (used, not_pinned):
             rows = _compare(built, model, feed, against, threads, rounds, show)
         layers = None
         if per_layer:
@@ -157,7 +161,7 @@ def bench(
                 layers = layers_of(profiled, feed, roofline.peaks_of(chosen, fresh=fresh))
     said = explanation(built.manifest, None)
     macs = sum(product.macs for product in said.products)
-    return Result(case or model.stem, chosen.name, macs, rounds, used, not_pinned, rows, layers)
+    return Result(case or model.stem, chosen.name, macs, rounds, threads, used, not_pinned, rows, layers)
 
 
 def _build(
@@ -167,37 +171,40 @@ def _build(
     out: Path,
     show: Callable[[str, int, int], None],
     profile: bool = False,
+    threads: int = 1,
 ) -> Artifact:
     trace = Trace(progress=show)
-    return compile(model, target=target.name, out=out, trace=trace, profile=profile, **options.as_arguments())
+    return compile(model, target=target.name, out=out, trace=trace, profile=profile, threads=threads, **options.as_arguments())
 
 
 def refuse_threads(threads: int) -> None:
-    """Raise :class:`OptionError` for more threads than compiled networks run in."""
-    if threads != 1:
-        rule = "a compiled network runs in the thread that calls it"
-        hint = "leave --threads away; for throughput call the network from several threads"
-        raise OptionError(Diagnostic("O102", f"cannot compare in {threads} threads", rule=rule, hint=hint))
+    """Raise :class:`OptionError` for more threads than this process may use cores: they would wait for one another."""
+    if threads > (cores := usable_cores()):
+        here = f"this process may use {cores} cores" if cores > 1 else "this process may use one core"
+        raise OptionError(Diagnostic("O102", f"cannot compare in {threads} threads", here=here))
 
 
 @contextmanager
-def pinned(core: int | None = None) -> Iterator[tuple[int | None, str]]:
-    """Run on one core inside: (that core, ""), or (None, why not) where the system has no such thing.
+def pinned(core: int | None = None, threads: int = 1) -> Iterator[tuple[tuple[int, ...], str]]:
+    """Run on as many cores as ``threads`` inside, ``core`` the first (default: the last ones allowed).
 
-    Raises :class:`OptionError` for a ``core`` that this process may not use.
+    Gives (those cores, ""), or ((), why not) where the system has no such thing. Raises :class:`OptionError` for a ``core`` that this
+    process may not use, or one with too few after it.
     """
     if not hasattr(os, "sched_setaffinity"):
-        yield None, "not pinned: this system lets no process choose its core"
+        yield (), "not pinned: this system lets no process choose its core"
         return
-    allowed = os.sched_getaffinity(0)
-    chosen = max(allowed) if core is None else core
-    if chosen not in allowed:
-        here = "this process may run on " + ", ".join(map(str, sorted(allowed)))
-        raise OptionError(Diagnostic("O103", f"there is no core {chosen}", here=here))
+    allowed = sorted(os.sched_getaffinity(0))
+    first = allowed[-threads] if core is None else core
+    chosen = tuple(number for number in allowed if number >= first)[:threads]
+    if first not in allowed or len(chosen) < threads:
+        title = f"there is no core {first}" if first not in allowed else f"there are no {threads} cores from {first} on"
+        here = "this process may run on " + ", ".join(map(str, allowed))
+        raise OptionError(Diagnostic("O103", title, here=here))
     try:
-        os.sched_setaffinity(0, {chosen})
+        os.sched_setaffinity(0, chosen)
     except OSError as error:
-        yield None, f"not pinned: {error.strerror}"
+        yield (), f"not pinned: {error.strerror}"
         return
     try:
         yield chosen, ""

@@ -13,6 +13,7 @@ import numpy as np
 from bitc.arrays import arrays_as_bytes
 from bitc.artifact import Artifact, check_emit, default_name, write_artifact
 from bitc.codegen import generate
+from bitc.codegen.crew import crew_of
 from bitc.codegen.targets import Target
 from bitc.codegen.targets import target as target_named
 from bitc.frontend import import_model
@@ -60,23 +61,30 @@ def compile(
     limits: Limits | None = None,
     trace: Trace | None = None,
     profile: bool = False,
+    threads: int = 1,
+    pool: str | None = None,
     c_flags: Sequence[str] = (),
 ) -> Artifact:
     """Compile the ONNX file ``path`` into the artefact folder ``out`` (default: ``<name>-<target>`` in the working directory).
 
     ``dims`` binds symbolic dimensions; ``values`` promises which values an input takes; ``sign_zero`` declares what Sign(0) may be;
     ``limits`` bound what the model may ask for; ``trace`` watches the passes; ``profile`` makes a build that times its layers
-    (:mod:`bitc.profile`); ``c_flags`` are further flags for the C compiler, the last word (``-O1`` builds faster).
+    (:mod:`bitc.profile`); ``threads``: how many may share a call, which changes no result; ``pool``: who brings them, ``pthreads``
+    (default), ``openmp`` or ``none``: the C program that calls. ``c_flags`` are further flags for the C compiler, the last word
+    (``-O1`` builds faster).
     Raises a :class:`bitc.errors.BitcError`; then nothing is written.
     """
     options = Options(dims or {}, values or {}, sign_zero, pipeline, limits or Limits())
     chosen = target_named(target)
     check_emit(emit)
+    crew = crew_of(threads, pool, profile)
     trace = trace if trace is not None else Trace()
     graph = lower(path, chosen, options, trace)
-    recorded = _recorded(options) | ({"build": "profiling"} if profile else {})
+    recorded = _recorded(options) | ({"build": "profiling"} if profile else {}) | crew.recorded()
     named = name or default_name(path)
-    generated = generate(graph, name=named, target=chosen, options=recorded, profile=profile)
+    generated = generate(
+        graph, name=named, target=chosen, options=recorded, profile=profile, threads=crew.threads, pool=crew.pool
+    )
     texts = dict(generated.files)
     name = generated.manifest["name"]
     binaries: dict[str, bytes] = {}
@@ -87,7 +95,7 @@ def compile(
     folder = Path(out) if out is not None else Path(f"{name}-{chosen.name}")
     started = time.perf_counter()
     artifact = write_artifact(
-        folder, name, texts, emit=emit, target_cflags=(*chosen.cflags, *c_flags), binaries=binaries
+        folder, name, texts, emit=emit, target_cflags=(*chosen.cflags, *crew.cflags, *c_flags), binaries=binaries
     )
     trace.seconds.append(("C compiler", time.perf_counter() - started))
     return artifact

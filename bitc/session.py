@@ -3,6 +3,7 @@
 Takes an artefact folder (or the library in it), gives arrays. Nothing of the compiler is imported: only cffi and NumPy.
 
 * One :class:`Session` may be run from many threads at once: each thread has its own arena, and cffi releases the GIL during the call.
+* A network compiled for several threads shares a call among them; of calls at the same time one has the others' help.
 * Contiguous inputs are read in place, never copied.
 """
 
@@ -12,6 +13,7 @@ import json
 import os
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,15 +53,23 @@ class NodeArg:
 
 
 class Session:
-    """A loaded network. Raises :class:`OptionError` if ``path`` is neither an artefact folder nor a library with its header beside it."""
+    """A loaded network.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    ``threads``: how many share a call, as onnxruntime's ``intra_op_num_threads``; 0 stands for all that the network was compiled for
+    and this process has cores for. The results are the same for any number. Raises :class:`OptionError` if ``path`` is neither an
+    artefact folder nor a library with its header beside it, or for more threads than the network was compiled for.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], threads: int = 0) -> None:
         self.path, self._ffi, self._lib = _open(Path(path))
         name = _network_name(self.path)
         self._function: Callable[[Any, Any], int] = getattr(self._lib, f"{name}_run")
         self._io_type = self._ffi.typeof(f"{name}_io *")
         self.metadata: dict[str, Any] = json.loads(self._ffi.string(getattr(self._lib, f"{name}_metadata")()))
         self._refuse_lesser_cpus()
+        self.threads = self._threads(threads)
+        if self.threads > 1:
+            self._function = self._in_threads(name)
         self._inputs = tuple(map(_node_arg, self.metadata["inputs"]))
         self._outputs = tuple(map(_node_arg, self.metadata["outputs"]))
         fields: dict[str, Any] = dict(self._io_type.item.fields)
@@ -80,6 +90,31 @@ class Session:
             raise OptionError(
                 Diagnostic("O034", title, here=here, hint="compile for another target; see `bitc targets`")
             )
+
+    def _threads(self, wanted: int) -> int:
+        """How many threads a call uses. Raises :class:`OptionError` where it cannot be ``wanted``."""
+        compiled: Mapping[str, Any] = self.metadata.get("threads", {"most": 1, "pool": "none"})
+        most = int(compiled["most"]) if compiled["pool"] != "none" else 1
+        if 0 <= wanted <= most:
+            return wanted or min(most, usable_cores())
+        here = f"it was compiled for {compiled['most']}" + (" without a pool" if compiled["most"] > most else "")
+        hint = f"compile with --threads {wanted}" if wanted > 0 else "0 is for all there are"
+        title = f"{self.metadata['name']} cannot run in {wanted} threads"
+        raise OptionError(Diagnostic("O037", title, here=here, hint=hint))
+
+    def _in_threads(self, name: str) -> Callable[[Any, Any], int]:
+        """The function that runs the network in threads of a pool of its own, which goes with this session."""
+        create, destroy = (getattr(self._lib, f"{name}_pool_{verb}") for verb in ("create", "destroy"))
+        pool = create(self.threads)
+        if pool == self._ffi.NULL:
+            hint = "ask for fewer threads"
+            raise OptionError(Diagnostic("O038", f"this system does not start {self.threads} threads", hint=hint))
+        finalizer = weakref.finalize(self, _destroy_pool, destroy, pool, self._lib, os.getpid())
+        finalizer.atexit = False  # threads end with the process
+        run = getattr(self._lib, f"{name}_run_parallel")
+        parallel = self._ffi.addressof(self._lib, f"{name}_pool_parallel")
+        threads = self.threads
+        return lambda io, arena: int(run(io, arena, threads, parallel, pool))
 
     def get_inputs(self) -> list[NodeArg]:
         """The inputs in the order of the model."""
@@ -169,9 +204,25 @@ class Session:
         return next(iter(found), 1)
 
 
-def load(path: str | os.PathLike[str]) -> Session:
-    """Load an artefact folder, a ``lib<name>.so`` or a ``_<name>`` extension module. Raises :class:`OptionError`."""
-    return Session(path)
+def load(path: str | os.PathLike[str], threads: int = 0) -> Session:
+    """Load an artefact folder, a ``lib<name>.so`` or a ``_<name>`` extension module, for calls in ``threads`` threads (0: all).
+
+    Raises :class:`OptionError`.
+    """
+    return Session(path, threads)
+
+
+def usable_cores() -> int:
+    """The cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _destroy_pool(destroy: Callable[[Any], None], pool: Any, lib: Any, owner: int) -> None:
+    """End a pool's threads before ``lib`` is unloaded; a process forked from its ``owner`` has none to end."""
+    if os.getpid() == owner:
+        destroy(pool)
 
 
 def _as_is(array: Any, arg: NodeArg) -> bool:

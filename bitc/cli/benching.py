@@ -49,7 +49,7 @@ def bench_command(
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Interleaved rounds of all runtimes.")] = 30,
     core: Annotated[
         int | None,
-        typer.Option("--core", min=0, help="The core to run on. (default: the last allowed)", show_default=False),
+        typer.Option("--core", min=0, help="The (first) core to run on. (default: the last allowed)", show_default=False),
     ] = None,
     dim: DimOption = None,
     values: ValuesOption = None,
@@ -87,9 +87,11 @@ def bench_command(
 
 def bench_lines(result: Result) -> Iterator[Text]:
     """The table of runtimes, then that of layers."""
-    where = result.not_pinned or f"core {result.core}"
+    cores = ", ".join(map(str, result.cores))
+    where = result.not_pinned or (f"core {cores}" if len(result.cores) == 1 else f"cores {cores}")
+    crew = "one thread" if result.threads == 1 else f"{result.threads} threads"
     yield Text(f"{result.case} for {result.target}", "bold")
-    yield Text(f"  {result.rounds} interleaved rounds, one thread, {where}; times of whole calls from Python")
+    yield Text(f"  {result.rounds} interleaved rounds, {crew}, {where}; times of whole calls from Python")
     yield Text()
     yield Text(f"{'':<{_WIDTH}}{'median µs':>12}{'min µs':>12}{'spread':>9}{'ratio':>9}", "bold")
     yield from map(_runtime_line, result.rows)

@@ -46,6 +46,18 @@ def compile_command(
     sign_zero: SignZeroOption = SignZero.EXACT,
     limit: LimitOption = None,
     emit: Annotated[str, typer.Option("--emit", metavar="LIST", help="Which of c, so, ir, pyext to write.")] = "c,so",
+    threads: Annotated[
+        int, typer.Option("--threads", metavar="N", help="Let up to N threads share a call; changes no result.")
+    ] = 1,
+    pool: Annotated[
+        str | None,
+        typer.Option(
+            "--pool",
+            metavar="POOL",
+            help="Whose threads: pthreads, openmp, or none (the caller's own). (default: pthreads)",
+            show_default=False,
+        ),
+    ] = None,
     pipeline: PipelineOption = None,
     print_ir_after: Annotated[
         list[str] | None,
@@ -74,6 +86,8 @@ def compile_command(
             target=target,
             out=directory,
             name=name,
+            threads=threads,
+            pool=pool,
             emit=[item.strip() for item in emit.split(",") if item.strip()],
             trace=trace,
             **options.as_arguments(),

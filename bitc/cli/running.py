@@ -25,6 +25,9 @@ def run_command(
             "--input", "-i", metavar="X=@FILE", help="A .npy, or FILE.npz:KEY. Repeatable.", show_default=False
         ),
     ] = None,
+    threads: Annotated[
+        int, typer.Option("--threads", metavar="N", help="How many share the call; 0 for all it was compiled for.")
+    ] = 0,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Write the outputs: .npz, or .npy if there is one.", show_default=False),
@@ -33,7 +36,7 @@ def run_command(
     """Run a compiled network once and print, or store, what it gives."""
     from bitc.session import load
 
-    session = load(network)
+    session = load(network, threads)
     arrays = session.run(None, pairs("--input", inputs, read_array))
     named = dict(zip((arg.name for arg in session.get_outputs()), arrays, strict=True))
     if output is not None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
 from typing import Any
 
-from bitc.codegen import kernels_matrices
 from bitc.codegen.assembly import Assembly, Frame
 from bitc.codegen.kernels import BY_IMAGE, calls_of
 from bitc.codegen.maps import dtype_of
 from bitc.codegen.memory_plan import ALIGN_BYTES, plan_memory
 from bitc.codegen.names import comment, unique_identifiers
 from bitc.codegen.plan import Call, Port, Program, Step
+from bitc.codegen.sharing import Share, band
 from bitc.codegen.targets import Target
+from bitc.codegen.work import multiplications
 from bitc.errors import Diagnostic, UnsupportedError
 from bitc.ir import DType, Graph, Op
 from bitc.ir.k_rows import image_rows, inner_values
@@ -21,24 +23,27 @@ from bitc.ir.k_rows import image_rows, inner_values
 MOST_ELEMENTS = 2**31 - 1
 
 
-def build_program(graph: Graph, name: str, target: Target, guard_bytes: int = 0) -> Program:
-    """The C plan of ``graph``. Raises :class:`UnsupportedError` for buffers that 32-bit indices do not reach."""
+def build_program(
+    graph: Graph, name: str, target: Target, guard_bytes: int = 0, shared: Mapping[Op, Share] | None = None
+) -> Program:
+    """The C plan of ``graph``, whose ops ``shared`` are for several threads. Raises :class:`UnsupportedError` for buffers that 32-bit indices do not reach."""
     for value in graph.values():
         if prod(value.shape) > MOST_ELEMENTS:
             here = f"{value.type} of {value.origin or value.name}"
             raise UnsupportedError(
                 Diagnostic("U140", "a tensor is too large", rule="fewer than 2^31 elements", here=here)
             )
-    memory = plan_memory(graph, guard_bytes)
+    shared = shared if shared is not None else {}
+    memory = plan_memory(graph, guard_bytes, shared)
     contracts = dict(graph.attrs.get("layer_contracts", ()))
     inputs, outputs = _ports(graph)
     program = Program(name, inputs, outputs, max(memory.arena_bytes, ALIGN_BYTES))
     out = Assembly(program, memory, target.isa)
     for op in graph.ops:
         if op.name == "k.rows":
-            _rows(op, out)
+            program.steps.append(_rows(op, out, shared.get(op)))
         elif op.name not in ("nn.constant", "k.view"):
-            program.steps.append(_single(op, out))
+            program.steps.append(_single(op, out, shared.get(op)))
     reasons = {node: (why, hint) for node, why, hint in graph.attrs.get("why_not_one_bit", ())}
     costs: dict[str, list[str]] = {}
     for node, text in graph.attrs.get("form_costs", ()):
@@ -64,23 +69,25 @@ def _ports(graph: Graph) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
     return tuple(ports[: len(graph.inputs)]), tuple(ports[len(graph.inputs) :])
 
 
-def _single(op: Op, out: Assembly) -> Step:
+def _single(op: Op, out: Assembly, share: Share | None) -> Step:
     images, rows = op.results[0].shape[:2] if op.name in BY_IMAGE else (1, 1)
     if op.name in BY_IMAGE and op.name not in ("k.fill_halo", "k.copy_image"):
         images, rows = image_rows(op)
-    out.inner = frozenset()
-    return Step(_note([op]), images, rows, rows, tuple(_calls(op, Frame(images, rows), out)))
+    out.inner, out.setup = frozenset(), []
+    by_rows = share is not None and share.axis == "rows"
+    calls = _calls(op, Frame(images, rows, by_band=by_rows, share=share), out)
+    return Step(_note([op]), images, rows, rows, tuple(calls), share, tuple(out.setup))
 
 
-def _rows(op: Op, out: Assembly) -> None:
+def _rows(op: Op, out: Assembly, share: Share | None) -> Step:
     body: Graph = op.attrs["body"]
     ops = [inner for inner in body.ops if inner.name != "nn.constant"]
     images, rows = image_rows(ops[0])
-    step = op.attrs["step"]
-    frame = Frame(images, rows, by_band=step < rows)
+    step = op.attrs["step"] if share is None else band(op, share)
+    frame = Frame(images, rows, by_band=step < rows or share is not None, share=share)
     out.inner = frozenset(inner_values(body))
     calls = [call for inner in ops for call in _calls(inner, frame, out)]
-    out.program.steps.append(Step(_note(ops), images, rows, step, tuple(calls)))
+    return Step(_note(ops), images, rows, step, tuple(calls), share)
 
 
 def _calls(op: Op, frame: Frame, out: Assembly) -> list[Call]:
@@ -160,25 +167,3 @@ def form(op: Op) -> str:
         case "k.map":
             return "elementwise " + ", ".join(dict.fromkeys(str(dtype_of(value)) for value in op.results))
     return "move"
-
-
-def multiplications(op: Op) -> int:
-    """Multiply-accumulates of a product as the model states it (planes are how it is computed), 0 for other ops."""
-    match op.name:
-        case "k.bconv_acc" | "k.bconv_bits" | "k.pair_acc":
-            return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * op.attrs["channels"] * op.attrs["terms"])
-        case "k.fconv" | "k.fconv_w1" | "k.iconv" | "k.iconv_placed":
-            terms = op.operands[0].shape[3] // op.attrs["group"] * prod(op.attrs["taps"])
-            return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * op.attrs["channels"] * terms)
-        case "k.icoded" | "k.icoded_rows":
-            depth = op.operands[0].shape[3] * prod(op.attrs["taps"])
-            return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * op.attrs["channels"] * depth)
-        case "k.iwinograd":
-            images, rows, columns, channels = op.results[0].shape
-            return int(images * rows * columns * channels * op.operands[0].shape[3] * 9)
-        case "k.fdepthwise" | "k.idepthwise":
-            images, channels = op.results[0].shape[0], op.results[0].shape[3]
-            return int(images * prod(op.attrs["size"]) * channels * prod(op.attrs["taps"]))
-        case "k.gemm" | "k.matmul" | "k.plain_conv":
-            return kernels_matrices.multiplications(op)
-    return 0

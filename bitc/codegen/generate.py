@@ -17,9 +17,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bitc.codegen import names
 from bitc.codegen.build import build_program
+from bitc.codegen.crew import POOLS
 from bitc.codegen.memory_plan import ALIGN_BYTES
 from bitc.codegen.plan import Port, Program
 from bitc.codegen.runtime_files import files_defining, pasted
+from bitc.codegen.sharing import LEAST_NS, shares
 from bitc.codegen.targets import Target
 from bitc.ir import Graph
 from bitc.version import __version__
@@ -43,19 +45,29 @@ def generate(
     options: Mapping[str, str],
     guard_bytes: int = 0,
     profile: bool = False,
+    threads: int = 1,
+    pool: str = "none",
+    least_ns: float = LEAST_NS,
 ) -> Generated:
     """The library ``name`` (made a C identifier) for ``graph`` on ``target``.
 
     ``options`` go into the banner. ``graph.attrs`` may hold ``batch`` (the symbol of a free batch dimension; the graph is then for one
     item), ``model_name``, ``model_sha256``, ``layer_contracts`` and ``output_contracts`` (see ``state-contracts``).
     ``guard_bytes`` leaves gaps between buffers (for tests). ``profile`` adds ``<name>_run_profiled``, which times each layer, and the
-    manifest's ``profile``: how many calls of each layer it times in a run of one item. Raises :class:`UnsupportedError`.
+    manifest's ``profile``: how many calls of each layer it times in a run of one item.
+    ``threads``: how many may share the steps that take long enough (parts of ``least_ns`` nanoseconds at least); ``pool``: which of
+    :data:`bitc.codegen.crew.POOLS` comes with them. Raises :class:`UnsupportedError`.
     """
-    program = build_program(graph, names.library_name(name), target, guard_bytes)
-    manifest = _manifest(graph, program, target)
+    shared = shares(graph, threads, target.isa, least_ns)
+    program = build_program(graph, names.library_name(name), target, guard_bytes, shared)
+    manifest = _manifest(graph, program, target, pool)
     if profile:
         manifest["profile"] = {"laps": program.laps()}
+    if threads > 1:
+        manifest["threads"] = {"most": threads, "pool": pool}
     facts = {
+        "threads": threads,
+        "pool": pool,
         "p": program,
         "profile": profile,
         "upper": program.name.upper(),
@@ -80,6 +92,8 @@ def generate(
             ("CMakeLists.txt.j2", "CMakeLists.txt"),
         )
     }
+    if pool != "none":
+        files[f"{program.name}_pool.h"] = environment.get_template(f"pool_{pool}.h.j2").render(facts)
     files["manifest.json"] = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
     return Generated(files, manifest, program.arena_bytes, program.weight_bytes)
 
@@ -93,6 +107,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        extensions=["jinja2.ext.loopcontrols"],
     )
     environment.filters["comment"] = names.comment
     environment.filters["prose"] = names.prose
@@ -110,7 +125,7 @@ def _banner(graph: Graph, target: Target, options: Mapping[str, str]) -> list[st
     return [names.comment(line) for line in lines]
 
 
-def _manifest(graph: Graph, program: Program, target: Target) -> dict[str, Any]:
+def _manifest(graph: Graph, program: Program, target: Target, pool: str) -> dict[str, Any]:
     batch = graph.attrs.get("batch") or None
     contracts = {
         name: {"exact": exact, "ulp": ulp, "floor": floor}
@@ -128,7 +143,7 @@ def _manifest(graph: Graph, program: Program, target: Target) -> dict[str, Any]:
     return {
         "bitc": __version__,
         "target": target.name,
-        "cflags": list(target.cflags),
+        "cflags": [*target.cflags, *POOLS[pool]],
         "features": sorted(target.features),
         "name": program.name,
         "model": {"name": graph.attrs.get("model_name", graph.name), "sha256": sha256},

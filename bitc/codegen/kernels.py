@@ -56,15 +56,20 @@ def _bconv(op: Op, frame: Frame, out: Assembly) -> tuple[str, list[str], list[st
         fields |= {"classes": rows * cols, "col_classes": cols}
         fields["row_class"] = out.array(np.asarray(attrs["row_class"], np.uint8), "rows' border classes")
         fields["col_class"] = out.array(np.asarray(attrs["col_class"], np.uint8), "columns' border classes")
-    geometry = out.geometry("bitc_bconv", fields)
+    narrowed = frame.narrowed()
+    if attrs["row_class"] and frame.splits("pixels"):
+        narrowed["col_class"] = "g.col_class + first"
+    geometry = out.geometry("bitc_bconv", fields, narrowed)
     extra = [out.constant(o) for o in op.operands[-2:]] if grouped else []
-    return geometry, [out.at_pixel(x, frame, attrs["at"]), out.constant(w)], extra
+    weights = out.offset(out.constant(w), *frame.to_weights(op))
+    return geometry, [out.at_pixel(x, frame, attrs["at"], attrs["strides"][1]), weights], extra
 
 
 def _bconv_acc(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     geometry, inputs, groups = _bconv(op, frame, out)
     name = "bitc_bconv_grouped_acc" if groups else "bitc_bconv_acc"
-    tail = [out.constant(op.operands[2]), str(op.attrs["step"]), out.at_row(op.result, frame, (0, 0, 0, 0))]
+    base = out.offset(out.constant(op.operands[2]), *frame.moved(1))
+    tail = [base, str(op.attrs["step"]), out.at_row(op.result, frame, (0, 0, 0, 0))]
     return [Call(f"{name}_{out.isa}", (f"&{geometry}", *inputs, *groups, *tail, frame.first, frame.end))]
 
 
@@ -87,8 +92,8 @@ def _bconv_bits(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     limit, flip = op.operands[2:4]
     _, _, columns, words = op.result.shape
     tail = [
-        out.constant(limit),
-        out.constant(flip),
+        out.offset(out.constant(limit), *frame.moved(1)),
+        out.constant(flip) + (" + first / 64" if frame.splits("channels") else ""),
         str(limit.shape[0]),
         out.at_row(op.result, frame, op.attrs["halo"]),
     ]
@@ -112,9 +117,11 @@ def _fconv(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     groups = []
     if group > 1:
         name, groups = "bitc_fconv_grouped", [str(group)]
-    geometry = out.geometry("bitc_fconv", fields)
+    geometry = out.geometry("bitc_fconv", fields, frame.narrowed())
     weights = out.base(w) if op.name != "k.fconv_w1" else out.array(_sign_words(w), "signs of weights")
-    arguments = [out.at_pixel(x, frame, op.attrs["at"]), weights, out.at_row(op.result, frame, halo)]
+    weights = out.offset(weights, *frame.to_weights(op))
+    source = out.at_pixel(x, frame, op.attrs["at"], op.attrs["strides"][1])
+    arguments = [source, weights, out.at_row(op.result, frame, halo)]
     return [Call(f"{name}_{out.isa}", (f"&{geometry}", *groups, *arguments, frame.first, frame.end))]
 
 
@@ -329,15 +336,23 @@ def _extent(op: Op) -> tuple[str, ...]:
     return tuple(str(op.attrs[key]) for key in ("outer", "length", "inner"))
 
 
+def _along(op: Op, frame: Frame, out: Assembly, made: int) -> tuple[str, ...]:
+    """Operand, result and extents of what goes along an axis and gives ``made`` elements for each of the outer ones."""
+    outer, length, inner = _extent(op)
+    source = out.offset(out.base(op.operands[0]), *frame.moved(op.attrs["length"] * op.attrs["inner"], "stack"))
+    result = out.offset(out.base(op.result), *frame.moved(made, "stack"))
+    return source, result, "last - first" if frame.splits("stack") else outer, length, inner
+
+
 def _reduce(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     kind, dtype = op.attrs["kind"], element_name(op.result)
     function = f"bitc_freduce_{kind}" if dtype == "f32" and kind != "prod" else f"bitc_reduce_{kind}_{dtype}"
-    return [Call(function, (out.base(op.operands[0]), out.base(op.result), *_extent(op)))]
+    return [Call(function, _along(op, frame, out, op.attrs["inner"]))]
 
 
 def _softmax(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     function = "bitc_flog_softmax" if op.attrs["log"] else "bitc_fsoftmax"
-    return [Call(function, (out.base(op.operands[0]), out.base(op.result), *_extent(op)))]
+    return [Call(function, _along(op, frame, out, op.attrs["length"] * op.attrs["inner"]))]
 
 
 def _argmax(op: Op, frame: Frame, out: Assembly) -> list[Call]:

@@ -27,7 +27,7 @@ def iconv(op: Op, frame: Frame, out: Assembly) -> list[Call]:
         "run_pixel": attrs["dilations"][1] * elements,
         "chain": attrs["chain"],
     }
-    geometry = out.geometry("bitc_iconv", fields)
+    geometry = out.geometry("bitc_iconv", fields, frame.narrowed())
     return [_product(f"bitc_iconv_{dtype_of(x)}_{dtype_of(w)}", geometry, op, frame, out)]
 
 
@@ -38,7 +38,8 @@ def iconv_placed(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     fields = {"out_c": op.attrs["channels"] // group, "groups": group, "in_c": elements // group, **_image(op, x)}
     weights = (out.constant(w), out.constant(places), str(w.shape[1]), out.constant(base))
     rows = (out.at_row(op.result, frame, (0, 0, 0, 0)), frame.first, frame.end)
-    geometry, source = out.geometry("bitc_iconv", fields), out.at_pixel(x, frame, op.attrs["at"])
+    geometry = out.geometry("bitc_iconv", fields, frame.narrowed())
+    source = out.at_pixel(x, frame, op.attrs["at"], op.attrs["strides"][1])
     return [Call(f"bitc_iconv_placed_{out.isa}", (f"&{geometry}", source, *weights, *rows))]
 
 
@@ -106,8 +107,12 @@ def _image(op: Op, x: Value) -> dict[str, int]:
 def _product(function: str, geometry: str, op: Op, frame: Frame, out: Assembly) -> Call:
     x, w, base = op.operands
     rows = (out.at_row(op.result, frame, (0, 0, 0, 0)), frame.first, frame.end)
-    source = out.at_pixel(x, frame, op.attrs["at"])
-    return Call(f"{function}_{out.isa}", (f"&{geometry}", source, out.constant(w), out.constant(base), *rows))
+    source = out.at_pixel(x, frame, op.attrs["at"], op.attrs["strides"][1])
+    constants = (
+        out.offset(out.constant(w), *frame.to_weights(op)),
+        out.offset(out.constant(base), *frame.moved(1)),
+    )
+    return Call(f"{function}_{out.isa}", (f"&{geometry}", source, *constants, *rows))
 
 
 def ipool(op: Op, frame: Frame, out: Assembly) -> list[Call]:

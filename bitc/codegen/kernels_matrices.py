@@ -16,9 +16,13 @@ def pack_matrices(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     attrs = op.attrs
     numbers = (*attrs["stack"], *attrs["size"], *attrs["steps"], *attrs["strides"])
     names = ("outer", "inner", "depth", "columns", "outer_step", "inner_step", "depth_step", "column_step")
-    geometry = out.geometry("bitc_fmatrices", dict(zip(names, numbers, strict=True)))
+    split = int(attrs["stack"][0] == 1)
+    narrowed = {names[split]: "last - first"} if frame.splits("stack") else {}
+    geometry = out.geometry("bitc_fmatrices", dict(zip(names, numbers, strict=True)), narrowed)
     function = f"bitc_fpack_matrices_{attrs['block']}"
-    return [Call(function, (f"&{geometry}", out.base(op.operands[0]), out.base(op.result)))]
+    source = out.offset(out.base(op.operands[0]), *frame.moved(attrs["steps"][split], "stack"))
+    result = out.offset(out.base(op.result), *frame.moved(prod(op.result.shape) // attrs["stack"][split], "stack"))
+    return [Call(function, (f"&{geometry}", source, result))]
 
 
 def gemm(op: Op, frame: Frame, out: Assembly) -> list[Call]:
@@ -31,8 +35,16 @@ def gemm(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     }  # fmt: skip
     names = ("outer", "inner", "a_outer", "a_inner", "w_outer", "w_inner")
     numbers = (*attrs["stack"], *attrs["a_steps"], *attrs["w_steps"])
-    structs = (out.geometry("bitc_fconv", rows), out.geometry("bitc_fstack", dict(zip(names, numbers, strict=True))))
-    pointers = (out.base(a), out.base(w), out.base(op.result))
+    split = int(attrs["stack"][0] == 1)
+    narrowed = {names[split]: "last - first"} if frame.splits("stack") else {}
+    one = out.geometry("bitc_fconv", rows)
+    structs = (one, out.geometry("bitc_fstack", dict(zip(names, numbers, strict=True)), narrowed))
+    made = prod(op.result.shape) // attrs["stack"][split]
+    steps = (attrs["a_steps"][split], attrs["w_steps"][split] * prod(w.shape[1:]), made)
+    pointers = [
+        out.offset(out.base(value), *frame.moved(step, "stack"))
+        for value, step in zip((a, w, op.result), steps, strict=True)
+    ]
     return [Call(f"bitc_fgemm_{out.isa}", (*(f"&{struct}" for struct in structs), *pointers))]
 
 
@@ -79,12 +91,3 @@ EMITTERS: Mapping[str, Callable[[Op, Frame, Assembly], list[Call]]] = {
     "k.matmul": matmul,
     "k.plain_conv": plain_conv,
 }
-
-
-def multiplications(op: Op) -> int:
-    """Multiply-accumulates of a product."""
-    if op.name == "k.gemm":
-        return int(prod(op.result.shape) * op.operands[1].shape[2])
-    if op.name == "k.matmul":
-        return int(prod(op.result.shape) * op.attrs["size"][1])
-    return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * prod(op.operands[1].shape))

@@ -62,11 +62,13 @@ def dtype_of(value: Value) -> DType:
     return value.type.dtype
 
 
-def plan_map(op: Op, name: str, shared: Mapping[int, int], table: Callable[[Value], str]) -> MapPlan:
+def plan_map(
+    op: Op, name: str, shared: Mapping[int, int], table: Callable[[Value], str], by_pixels: bool = False
+) -> MapPlan:
     """The C function of a ``k.map``.
 
     ``shared`` maps the index of a result to that of the operand whose memory it takes over; ``table`` gives the name of the array of
-    a constant that varies by channel.
+    a constant that varies by channel; ``by_pixels``: the function's rows are the pixels of the one row there is.
     """
     body: Graph = op.attrs["body"]
     slots: dict[str, _Slot] = {}
@@ -89,6 +91,8 @@ def plan_map(op: Op, name: str, shared: Mapping[int, int], table: Callable[[Valu
         results.append(f"x{shared[index]}" if index in shared else f"y{index}")
         slots[results[-1]] = replace(slots.get(results[-1], _Slot(value, outer, halo, False)), const=False)
     lanes, pixels, channels = _flatten(slots, body.outputs[0].shape, tables)
+    if by_pixels:
+        lanes, pixels, channels = _pixels_as_rows(slots, body.outputs[0].shape)
     lines: list[str] = []
     for name_, slot in slots.items():
         if slot.inner not in body.outputs or name_ not in results:
@@ -154,3 +158,9 @@ def _flatten(slots: Mapping[str, _Slot], shape: tuple[int, ...], by_channel: boo
         return lanes, w, c
     merged = Lane(w * c if h > 1 else 0, 0, 1 if w * c > 1 else 0)
     return dict.fromkeys(lanes, merged), 1, w * c
+
+
+def _pixels_as_rows(slots: Mapping[str, _Slot], shape: tuple[int, ...]) -> tuple[dict[str, Lane], int, int]:
+    """The lanes over an image of one row whose pixels count as rows."""
+    lanes = {name: Lane.of(slot.inner.shape, slot.halo) for name, slot in slots.items()}
+    return {name: Lane(lane.pixel, 0, lane.channel) for name, lane in lanes.items()}, 1, shape[3]

@@ -7,11 +7,12 @@ map takes over the memory of an operand that nobody reads after it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Literal
 
+from bitc.codegen.sharing import Share, scratch_rows
 from bitc.ir import Graph, Op, Value
 from bitc.ir.k_rows import inner_values
 from bitc.ir.types import BufferType
@@ -23,10 +24,14 @@ Home = Literal["input", "output", "constant", "arena"]
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Where a value lies: in the graph's input or output number ``place``, in the constants, or at offset ``place`` of the arena."""
+    """Where a value lies: in the graph's input or output number ``place``, in the constants, or at offset ``place`` of the arena.
+
+    Where each part of a shared step has its own, they lie ``stride`` bytes apart.
+    """
 
     home: Home
     place: int
+    stride: int = 0
 
 
 @dataclass(slots=True)
@@ -67,6 +72,10 @@ class _Lives:
     last: dict[Value, int] = field(default_factory=dict)
     maps: list[tuple[Op, int]] = field(default_factory=list)
     """All elementwise maps with their moments."""
+    strides: dict[Value, int] = field(default_factory=dict)
+    """Bytes of one part's own, of values that each part of a shared step has."""
+    spans: dict[Value, tuple[int, int]] = field(default_factory=dict)
+    """When the step begins and ends: parts do not keep pace with one another, so such values live through all of it."""
 
     sharers: dict[Value, list[Value]] = field(default_factory=dict)
     """For each root the values that lie in its memory."""
@@ -75,6 +84,11 @@ class _Lives:
         self.root[value] = value
         self.sharers[value] = [value]
         self.size[value], self.first[value], self.last[value] = size, moment, moment
+
+    def make_for_parts(self, value: Value, size: int, parts: int, span: tuple[int, int]) -> None:
+        """``value`` in as many copies of ``size`` bytes as a step has parts."""
+        self.make(value, parts * _aligned(size), span[0])
+        self.strides[value], self.spans[value] = _aligned(size), span
 
     def share(self, value: Value, other: Value) -> None:
         self.root[value] = self.root[other]
@@ -92,9 +106,12 @@ class _Lives:
         self.sharers[earlier] += moved
 
 
-def plan_memory(graph: Graph, guard_bytes: int = 0) -> MemoryPlan:
-    """The plan of ``graph``. ``guard_bytes`` leaves a gap after each buffer, which nothing may write (for tests)."""
-    lives = _lifetimes(graph)
+def plan_memory(graph: Graph, guard_bytes: int = 0, shares: Mapping[Op, Share] | None = None) -> MemoryPlan:
+    """The plan of ``graph``. ``guard_bytes`` leaves a gap after each buffer, which nothing may write (for tests).
+
+    ``shares``: the ops that threads share. What stays inside one of them is there once for each part.
+    """
+    lives = _lifetimes(graph, shares or {}, guard_bytes)
     storage: dict[Value, Storage] = {value: Storage("input", i) for i, value in enumerate(graph.inputs)}
     for index, value in enumerate(graph.outputs):
         storage.setdefault(lives.root[value], Storage("output", index))
@@ -103,13 +120,16 @@ def plan_memory(graph: Graph, guard_bytes: int = 0) -> MemoryPlan:
             storage[value] = Storage("constant", 0)
     for op, moment in lives.maps:
         _work_in_place(op, moment, lives, storage)
+    for value, (first, last) in lives.spans.items():
+        if lives.root[value] is value:
+            lives.first[value], lives.last[value] = first, last
     blocks = {
         root: Block(root.name, _aligned(lives.size[root] + guard_bytes), lives.first[root], lives.last[root])
         for root in dict.fromkeys(lives.root.values())
         if root not in storage
     }
     arena_bytes = place(list(blocks.values()))
-    storage |= {root: Storage("arena", block.offset) for root, block in blocks.items()}
+    storage |= {root: Storage("arena", block.offset, lives.strides.get(root, 0)) for root, block in blocks.items()}
     return MemoryPlan(
         {value: storage[root] for value, root in lives.root.items()},
         tuple(blocks.values()),
@@ -123,13 +143,15 @@ def _aligned(size: int) -> int:
     return -(-size // ALIGN_BYTES) * ALIGN_BYTES
 
 
-def _lifetimes(graph: Graph) -> _Lives:
+def _lifetimes(graph: Graph, shares: Mapping[Op, Share], guard_bytes: int) -> _Lives:
     lives = _Lives()
     for value in graph.inputs:
         lives.make(value, 0, 0)
     moment = 0
     for op in graph.ops:
         moment += 1
+        if op in shares:
+            _make_scratch(op, shares[op], lives, moment, guard_bytes)
         if op.name == "k.rows":
             moment = _rows_lifetimes(op, lives, moment)
         else:
@@ -137,6 +159,13 @@ def _lifetimes(graph: Graph) -> _Lives:
     for value in graph.outputs:
         lives.read(value, moment)
     return lives
+
+
+def _make_scratch(op: Op, share: Share, lives: _Lives, moment: int, guard_bytes: int) -> None:
+    """Make what each part of ``op`` needs for itself."""
+    end = moment + (len(op.attrs["body"].ops) if op.name == "k.rows" else 0)
+    for value, rows in scratch_rows(op, share).items():
+        lives.make_for_parts(value, step_bytes(value, rows) + guard_bytes, share.parts, (moment, end))
 
 
 def _op_lifetimes(op: Op, lives: _Lives, moment: int, sizes: dict[Value, int]) -> None:
@@ -180,6 +209,8 @@ def _work_in_place(op: Op, moment: int, lives: _Lives, storage: dict[Value, Stor
         if made in storage or lives.first[made] != moment:
             continue
         for operand, root in free.items():
+            if lives.strides.get(root) != lives.strides.get(made):
+                continue
             same_dtype = operand.type.dtype is result.type.dtype  # type: ignore[union-attr]
             ends_here = same_dtype and root not in storage and lives.last[root] == moment and roots.count(root) == 1
             if ends_here and lives.size[root] == lives.size[made] and operand.shape == result.shape:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bitc.codegen.names import CTYPES, array_lines
+from bitc.codegen.sharing import Share
 from bitc.ir import DType
 
 
@@ -51,11 +52,12 @@ class Geometry:
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """A local pointer to a buffer of the arena."""
+    """A local pointer to a buffer of the arena; where each part of a shared step has a buffer of its own, ``stride`` bytes apart."""
 
     name: str
     ctype: str
     offset: int
+    stride: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +72,27 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Calls that belong together: over ``images`` images, and over ``rows`` rows in strides of ``row_step`` if that is less."""
+    """Calls that belong together: over ``images`` images, and over ``rows`` rows in strides of ``row_step`` if that is less.
+
+    Where threads ``share`` them, they stand in a function of their own, which begins with the lines of ``setup``.
+    """
 
     note: str
     images: int
     rows: int
     row_step: int
     calls: tuple[Call, ...]
+    share: Share | None = None
+    setup: tuple[str, ...] = ()
 
     @property
     def by_rows(self) -> bool:
         """Whether there is a loop over rows."""
         return self.row_step < self.rows
+
+    def words(self) -> set[str]:
+        """All identifiers in the calls."""
+        return set(re.findall(r"\w+", " ".join(argument for call in self.calls for argument in call.arguments)))
 
     @property
     def repeats(self) -> int:
@@ -161,11 +172,33 @@ class Program:
 
     def unused_parameters(self) -> list[str]:
         """Parameters of the function of one item that nothing reads or, being of no elements, nothing writes."""
-        text = " ".join(argument for step in self.steps for call in step.calls for argument in call.arguments)
-        read = set(re.findall(r"\w+", text))
-        ports = [f"in{i}" for i in range(len(self.inputs))] + [f"out{i}" for i in range(len(self.outputs))]
+        read = {word for step in self.steps for word in step.words()}
+        ports = [name for name, _ in self.ports()]
         named = [name for name in ports if name not in read]
         return named if self.pointers else [*named, "at"]
+
+    def ports(self) -> list[tuple[str, str]]:
+        """The names of inputs and outputs in the function of one item, and their C types."""
+        inputs = [(f"in{i}", f"const {port.ctype}") for i, port in enumerate(self.inputs)]
+        return inputs + [(f"out{i}", port.ctype) for i, port in enumerate(self.outputs)]
+
+    @property
+    def most_parts(self) -> int:
+        """Parts of the step that has most."""
+        return max((step.share.parts for step in self.steps if step.share is not None), default=1)
+
+    def shared_steps(self) -> list[Step]:
+        """The steps that several threads share."""
+        return [step for step in self.steps if step.share is not None]
+
+    def pointers_of(self, steps: list[Step]) -> list[Pointer]:
+        """The pointers into the arena that ``steps`` use."""
+        read = {word for step in steps for word in step.words()}
+        return [pointer for pointer in self.pointers if pointer.name in read]
+
+    def own_pointers(self) -> list[Pointer]:
+        """The pointers that the function of one item uses itself."""
+        return self.pointers_of([step for step in self.steps if step.share is None])
 
     def functions(self) -> list[str]:
         """The functions of the runtime that are called, each once, in order."""

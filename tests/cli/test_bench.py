@@ -103,16 +103,28 @@ def test_all_peers_that_are_not_there_are_named_with_what_to_do(
     ]
 
 
-def test_more_threads_are_refused(tiny: Path, capsys: Capture) -> None:
+def test_more_threads_than_cores_are_refused(tiny: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_module, "usable_cores", lambda: 1)
     assert main(["bench", str(tiny), "--threads", "2"]) == 2
-    assert "O102" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "O102" in said
+    assert "this process may use one core" in said
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core")
+def test_as_many_cores_as_threads(tiny: Path, capsys: Capture) -> None:
+    assert main(["bench", str(tiny), *QUICK, "--threads", "2", "--against", "onnxruntime"]) == 0
+    last = sorted(os.sched_getaffinity(0))[-2:]
+    assert f"2 interleaved rounds, 2 threads, cores {last[0]}, {last[1]};" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system lets no process choose its core")
 def test_the_core_is_chosen_among_those_allowed_and_given_back() -> None:
     allowed = os.sched_getaffinity(0)
     with pinned() as (core, why):
-        assert (os.sched_getaffinity(0), why) == ({core}, "")
+        assert (os.sched_getaffinity(0), why) == (set(core), "")
+        assert core == (max(allowed),)
     assert os.sched_getaffinity(0) == allowed
     with pytest.raises(OptionError, match="there is no core 4095"), pinned(4095):
         pass
@@ -125,7 +137,7 @@ def test_where_no_core_can_be_chosen_it_is_said(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
     monkeypatch.setattr(os, "sched_setaffinity", denied, raising=False)
     with pinned(0) as found:
-        assert found == (None, "not pinned: Operation not permitted")
+        assert found == ((), "not pinned: Operation not permitted")
     monkeypatch.delattr(os, "sched_setaffinity")
     with pinned() as found:
         assert found == (None, "not pinned: this system lets no process choose its core")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bitc.cli import main
-from bitc.codegen.build import multiplications
+from bitc.codegen.work import multiplications
 from bitc.compiler import Options
 from bitc.errors import OptionError, ToolchainError, UnsupportedError
 from bitc.explain import FAMILIES, KINDS, Explanation, explain, explanation

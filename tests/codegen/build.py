@@ -29,9 +29,12 @@ def lowered(graph: Graph, target: Target) -> Graph:
     return run_passes(graph, passes)
 
 
-def generated(graph: Graph, target: Target, guard_bytes: int = 0) -> Generated:
-    """The library for a k graph."""
-    return generate(graph, name=NAME, target=target, options={}, guard_bytes=guard_bytes)
+def generated(
+    graph: Graph, target: Target, guard_bytes: int = 0, threads: int = 1, pool: str = "none", least_ns: float = 0.0
+) -> Generated:
+    """The library for a k graph; for several threads, all that can be shared is, however little work it is."""
+    sharing = {"threads": threads, "pool": pool, "least_ns": least_ns}
+    return generate(graph, name=NAME, target=target, options={}, guard_bytes=guard_bytes, **sharing)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,11 @@ class Library:
     lib: Any
     made: Generated
 
-    def run(self, inputs: Sequence[np.ndarray], items: int | None = None) -> list[np.ndarray]:
-        """Outputs for ``inputs``; arena and outputs are full of 0xA5 before, and nothing outside them may change."""
+    def run(self, inputs: Sequence[np.ndarray], items: int | None = None, crew: Sequence[Any] = ()) -> list[np.ndarray]:
+        """Outputs for ``inputs``; arena and outputs are full of 0xA5 before, and nothing outside them may change.
+
+        ``crew``: the last arguments of a run in several threads: how many, who runs the parts, and its context.
+        """
         io = self.ffi.new(f"{NAME}_io *")
         manifest = self.made.manifest
         if items is not None:
@@ -60,7 +66,8 @@ class Library:
             for port, array in zip(manifest["inputs"] + manifest["outputs"], held + outputs, strict=True):
                 setattr(io, port["field"], self.ffi.cast("void *", array.ctypes.data))
             arena = stack.enter_context(guarded((self.made.arena_bytes,), np.uint8))
-            assert self.lib.net_run(io, self.ffi.cast("void *", arena.ctypes.data)) == 0
+            memory = self.ffi.cast("void *", arena.ctypes.data)
+            assert (self.lib.net_run_parallel(io, memory, *crew) if crew else self.lib.net_run(io, memory)) == 0
             return [output.copy() for output in outputs]
 
 
@@ -69,6 +76,7 @@ def build(made: Generated, target: Target, folder: Path, compiler: str = "gcc") 
     for name, text in made.files.items():
         (folder / name).write_text(text, encoding="utf-8")
     flags = ["-std=c99", "-O1", "-ffp-contract=off", "-fPIC", "-shared"]
+    flags += {"pthreads": ["-pthread"], "openmp": ["-fopenmp"]}.get(made.manifest.get("threads", {}).get("pool"), [])
     if cpu_has(target.isa):
         flags += [*STRICT_WARNINGS, *target.cflags]
     else:
