@@ -174,7 +174,9 @@ def _build(
     threads: int = 1,
 ) -> Artifact:
     trace = Trace(progress=show)
-    return compile(model, target=target.name, out=out, trace=trace, profile=profile, threads=threads, **options.as_arguments())
+    return compile(
+        model, target=target.name, out=out, trace=trace, profile=profile, threads=threads, **options.as_arguments()
+    )
 
 
 def refuse_threads(threads: int) -> None:

@@ -49,7 +49,9 @@ def bench_command(
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Interleaved rounds of all runtimes.")] = 30,
     core: Annotated[
         int | None,
-        typer.Option("--core", min=0, help="The (first) core to run on. (default: the last allowed)", show_default=False),
+        typer.Option(
+            "--core", min=0, help="The (first) core to run on. (default: the last allowed)", show_default=False
+        ),
     ] = None,
     dim: DimOption = None,
     values: ValuesOption = None,

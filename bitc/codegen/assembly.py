@@ -11,7 +11,7 @@ from bitc.codegen.maps import dtype_of, plan_map
 from bitc.codegen.memory_plan import MemoryPlan
 from bitc.codegen.names import CTYPES, comment
 from bitc.codegen.plan import Array, Call, Geometry, Pointer, Program
-from bitc.codegen.sharing import Share, channel_elements
+from bitc.codegen.sharing import Share, weights_block
 from bitc.ir import DType, Op, Value
 from bitc.ir.k import Halo
 
@@ -45,7 +45,10 @@ class Frame:
 
     def to_weights(self, op: Op) -> list[int | str]:
         """How far a pointer to the weights of a product moves to those of a part's channels."""
-        return self.moved(channel_elements(op)) if self.splits("channels") else []
+        if not self.splits("channels"):
+            return []
+        block, elements = weights_block(op)
+        return [f"first / {block} * {elements}"]
 
     def one_row(self) -> Frame:
         """The same inside a loop over single rows."""

@@ -26,7 +26,10 @@ MOST_ELEMENTS = 2**31 - 1
 def build_program(
     graph: Graph, name: str, target: Target, guard_bytes: int = 0, shared: Mapping[Op, Share] | None = None
 ) -> Program:
-    """The C plan of ``graph``, whose ops ``shared`` are for several threads. Raises :class:`UnsupportedError` for buffers that 32-bit indices do not reach."""
+    """The C plan of ``graph``, whose ops ``shared`` are for several threads.
+
+    Raises :class:`UnsupportedError` for buffers that 32-bit indices do not reach.
+    """
     for value in graph.values():
         if prod(value.shape) > MOST_ELEMENTS:
             here = f"{value.type} of {value.origin or value.name}"

@@ -49,12 +49,13 @@ def icoded(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     attrs, (_, _, columns, elements) = op.attrs, x.shape
     runs = runs_of(attrs["taps"], attrs["dilations"], columns, elements, 1)
     fields = {"out_c": attrs["channels"], "groups": 1, "in_c": elements, **_image(op, x), "runs_h": 1, "runs_w": 1}
-    geometry = out.geometry("bitc_iconv", {**fields, "run": runs.length, "chain": attrs["chain"]})
-    weights = (out.constant(w), out.constant(lowest), out.constant(base), str(attrs["step"]))
+    geometry = out.geometry("bitc_iconv", {**fields, "run": runs.length, "chain": attrs["chain"]}, frame.narrowed())
+    codes = out.offset(out.constant(w), *frame.to_weights(op))
+    weights = (codes, *(out.offset(out.constant(each), *frame.moved(1)) for each in (lowest, base)), str(attrs["step"]))
     scratch = [out.base(result) for result in op.results[1:]]
     rows = (*scratch, out.at_row(op.results[0], frame, (0, 0, 0, 0)), frame.first, frame.end)
     kind = "_rows" if scratch else ""
-    source = out.at_pixel(x, frame, attrs["at"])
+    source = out.at_pixel(x, frame, attrs["at"], attrs["strides"][1])
     return [Call(f"bitc_icoded{attrs['bits']}{kind}_{out.isa}", (f"&{geometry}", source, *weights, *rows))]
 
 

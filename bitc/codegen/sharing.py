@@ -22,7 +22,19 @@ LEAST_NS = 3000.0
 Axis = Literal["rows", "pixels", "channels", "stack"]
 
 _BY_PIXELS = frozenset(
-    {"k.bconv_acc", "k.bconv_bits", "k.pair_acc", "k.fconv", "k.fconv_w1", "k.iconv", "k.iconv_placed", "k.icoded", "k.icoded_rows", "k.pack", "k.map"}
+    {
+        "k.bconv_acc",
+        "k.bconv_bits",
+        "k.pair_acc",
+        "k.fconv",
+        "k.fconv_w1",
+        "k.iconv",
+        "k.iconv_placed",
+        "k.icoded",
+        "k.icoded_rows",
+        "k.pack",
+        "k.map",
+    }
 )
 _CHANNEL_OPERANDS = {"k.bconv_acc": 3, "k.bconv_bits": 4, "k.fconv": 2, "k.iconv": 3, "k.icoded": 4}
 """Products that can make some of their channels, and how many operands they have where there is one group."""
@@ -80,18 +92,22 @@ def scratch_rows(op: Op, share: Share) -> dict[Value, int]:
     """The values of which each part needs its own, and how many rows of each."""
     if op.name == "k.rows":
         return dict.fromkeys(inner_values(op.attrs["body"]), band(op, share))
+    if op.name == "k.icoded_rows":
+        return dict.fromkeys(op.results[1:], 1)
     return dict.fromkeys(op.results[1:], band(op, share)) if op.name == "k.iwinograd" else {}
 
 
-def channel_elements(op: Op) -> int:
-    """Elements of a product's packed weights for each output channel, where there is one group."""
-    padded = -(-op.attrs["channels"] // (block := _block(op))) * block
-    return prod(op.operands[1].shape) // padded
-
-
-def _block(op: Op) -> int:
-    """Channels side by side in packed weights: [..., block], those of integers [..., block, side]."""
-    return op.operands[1].shape[-2 if op.name == "k.iconv" else -1]
+def weights_block(op: Op) -> tuple[int, int]:
+    """Output channels that lie side by side in a product's packed weights, where there is one group; elements of those weights."""
+    *_, last, side = op.operands[1].shape
+    match op.name:
+        case "k.iconv":
+            block = last
+        case "k.icoded":
+            block = last * 8 // op.attrs["bits"]
+        case _:
+            block = side
+    return block, prod(op.operands[1].shape) // -(-op.attrs["channels"] // block)
 
 
 def _axis(op: Op) -> tuple[Axis, int, int] | None:
@@ -126,7 +142,7 @@ def _inside_row(op: Op) -> tuple[Axis, int, int] | None:
 
 def _by_channels(op: Op) -> tuple[Axis, int, int] | None:
     """Blocks of weights; of packed results, whole words of one plane."""
-    made, block = op.attrs["channels"], _block(op)
+    made, (block, _) = op.attrs["channels"], weights_block(op)
     if op.name != "k.bconv_bits":
         return "channels", made, block
     return ("channels", made, lcm(block, WORD_BITS)) if op.results[0].shape[3] == words_of(made) else None

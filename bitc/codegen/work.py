@@ -1,6 +1,7 @@
 """How many multiplications an op makes, and about how long it takes on one core.
 
-The times are good to a factor of two or three, which tells work worth sharing from work that is not. Rates are of one core of a Zen 3, rounded; those of AVX-512 are taken to be AVX2's, which errs towards sharing.
+The times are good to a factor of two or three, which tells work worth sharing from work that is not. Rates are of one core of
+a Zen 3, rounded; those of AVX-512 are taken to be AVX2's, which errs towards sharing.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def nanoseconds(op: Op, isa: str) -> float:
         return sum(nanoseconds(inner, isa) for inner in op.attrs["body"].ops if inner.name != "nn.constant")
     slowdown = _PORTABLE_SLOWDOWN if isa == "portable" else 1.0
     if op.name in _MACS_PER_NS:
-        planes = op.attrs.get("planes", 1)
+        planes: int = op.attrs.get("planes", 1)
         computed = multiplications(op) * planes / _MACS_PER_NS[op.name] * slowdown
         return max(computed, _bytes(op.operands[1]) / _WEIGHT_BYTES_PER_NS)
     touched = max(prod(value.shape) for value in (*op.operands, *op.results))

@@ -74,11 +74,12 @@ def test_ir_excerpts_are_made_by_the_passes(tiny: Path) -> None:
 
 
 def test_c_excerpts_are_in_the_generated_files(tiny: Path, tmp_path: Path) -> None:
-    artifact = compile(tiny, target="portable", out=tmp_path / "tiny_c", emit=("c",))
-    excerpts = [b for page in PAGES for b in blocks(page, "c") if b.title.startswith("tiny_c/")]
-    assert {block.title for block in excerpts} == {"tiny_c/tiny.c", "tiny_c/tiny.h"}
+    compile(tiny, target="portable", out=tmp_path / "tiny_c", emit=("c",))
+    compile(tiny, target="portable", out=tmp_path / "tiny_mt", emit=("c",), threads=4)
+    excerpts = [b for page in PAGES for b in blocks(page, "c") if b.title.startswith(("tiny_c/", "tiny_mt/"))]
+    assert {block.title for block in excerpts} == {"tiny_c/tiny.c", "tiny_c/tiny.h", "tiny_mt/tiny.h"}
     for block in excerpts:
-        text = (artifact.directory / Path(block.title).name).read_text(encoding="utf-8")
+        text = (tmp_path / block.title).read_text(encoding="utf-8")
         missing = in_order(block.text.splitlines(), text)
         assert missing is None, f"{block}: not in {block.title}: {missing}\n{text}"
 
