@@ -45,10 +45,11 @@ class Frame:
 
     def to_weights(self, op: Op) -> list[int | str]:
         """How far a pointer to the weights of a product moves to those of a part's channels."""
-        if not self.splits("channels"):
-            return []
-        block, elements = weights_block(op)
-        return [f"first / {block} * {elements}"]
+        return self.by_block(op, weights_block(op)[1]) if self.splits("channels") else []
+
+    def by_block(self, op: Op, step: int) -> list[int | str]:
+        """How far a pointer moves to a part's channels: ``step`` elements for each block of them."""
+        return [f"first / {weights_block(op)[0]} * {step}"] if self.splits("channels") else []
 
     def one_row(self) -> Frame:
         """The same inside a loop over single rows."""

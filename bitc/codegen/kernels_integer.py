@@ -36,7 +36,12 @@ def iconv_placed(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     x, w, places, base = op.operands
     group, elements = op.attrs["group"], x.shape[3]
     fields = {"out_c": op.attrs["channels"] // group, "groups": group, "in_c": elements // group, **_image(op, x)}
-    weights = (out.constant(w), out.constant(places), str(w.shape[1]), out.constant(base))
+    weights = (
+        out.offset(out.constant(w), *frame.to_weights(op)),
+        out.offset(out.constant(places), *frame.by_block(op, places.shape[1])),
+        str(w.shape[1]),
+        out.offset(out.constant(base), *frame.moved(1)),
+    )
     rows = (out.at_row(op.result, frame, (0, 0, 0, 0)), frame.first, frame.end)
     geometry = out.geometry("bitc_iconv", fields, frame.narrowed())
     source = out.at_pixel(x, frame, op.attrs["at"], op.attrs["strides"][1])

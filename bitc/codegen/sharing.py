@@ -36,7 +36,14 @@ _BY_PIXELS = frozenset(
         "k.map",
     }
 )
-_CHANNEL_OPERANDS = {"k.bconv_acc": 3, "k.bconv_bits": 4, "k.fconv": 2, "k.iconv": 3, "k.icoded": 4}
+_CHANNEL_OPERANDS = {
+    "k.bconv_acc": 3,
+    "k.bconv_bits": 4,
+    "k.fconv": 2,
+    "k.iconv": 3,
+    "k.iconv_placed": 4,
+    "k.icoded": 4,
+}
 """Products that can make some of their channels, and how many operands they have where there is one group."""
 
 _FEW_CHANNELS = 16
@@ -101,7 +108,7 @@ def weights_block(op: Op) -> tuple[int, int]:
     """Output channels that lie side by side in a product's packed weights, where there is one group; elements of those weights."""
     *_, last, side = op.operands[1].shape
     match op.name:
-        case "k.iconv":
+        case "k.iconv" | "k.iconv_placed":
             block = last
         case "k.icoded":
             block = last * 8 // op.attrs["bits"]

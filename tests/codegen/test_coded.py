@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from codegen.build import build, generated, lowered
+from codegen.crews import COUNTS, identical, pool_of, two_ways
 from runtime.harness import COMPILERS, cpu_has, why_not
 
 from bitc.codegen import TARGETS
@@ -86,6 +87,20 @@ def test_the_generated_library_gives_the_same_bits(case: str, target: str, tmp_p
     (layer,) = (entry for entry in library.made.manifest["layers"] if entry["macs"])
     assert layer["form"] == f"int8 x {bits} bit"
     assert layer["macs"] == x.size * op.attrs["channels"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("case", CASES)
+def test_threads_share_it(case: str, target: str, tmp_path: Path) -> None:
+    if (reason := why_not(target)) is not None:
+        pytest.skip(reason)
+    graph = CASES[case][2]()
+    plain, shared = two_ways(lowered(graph, TARGETS[target]), target, tmp_path)
+    assert ("static void net_part" in shared.made.files["net.c"]) == (case != "two images")
+    x = np.random.default_rng(1).integers(0, graph.ops[-1].attrs["highest"] + 1, graph.inputs[0].shape).astype(np.uint8)
+    for threads in COUNTS:
+        with pool_of(shared, threads) as crew:
+            identical(shared.run([x], crew=crew), plain.run([x]))
 
 
 OTHERS = {

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from codegen.build import Library, build, generated, lowered
+from codegen.build import generated, lowered
+from codegen.crews import COUNTS, MOST, identical, pool_of, two_ways
 from codegen.nets import NETS, convolutions, inputs_of, prepared
 from runtime.harness import why_not
 
@@ -21,10 +21,8 @@ from bitc.codegen import TARGETS
 from bitc.codegen.memory_plan import ALIGN_BYTES
 from bitc.codegen.sharing import Share, shares
 from bitc.compiler import Options, Trace, lower
-from bitc.ir import Graph
+from bitc.ir import Builder, DType, Graph, TensorType
 
-MOST = 5
-COUNTS = (1, 2, 3, MOST)
 NETWORKS = [
     "birealnet18",
     "quicknet",
@@ -35,34 +33,6 @@ NETWORKS = [
     "bert_w1a1",
     "bert_ternary",
 ]
-
-
-@contextmanager
-def pool_of(library: Library, threads: int) -> Iterator[tuple[Any, ...]]:
-    """The last arguments of a run in ``threads`` threads of the library's own pool."""
-    pool = library.lib.net_pool_create(threads)
-    assert pool != library.ffi.NULL
-    try:
-        yield threads, library.ffi.addressof(library.lib, "net_pool_parallel"), pool
-    finally:
-        library.lib.net_pool_destroy(pool)
-
-
-def identical(got: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> None:
-    """The same bits, NaN and the signs of zeros included."""
-    for index, (a, b) in enumerate(zip(got, wanted, strict=True)):
-        assert a.dtype == b.dtype
-        assert a.shape == b.shape
-        np.testing.assert_array_equal(a.view(np.uint8), b.view(np.uint8), err_msg=f"output {index}")
-
-
-def two_ways(graph: Graph, target_name: str, folder: Path, pool: str = "pthreads") -> tuple[Library, Library]:
-    """The plain library of a k graph, and the one for ``MOST`` threads."""
-    target = TARGETS[target_name]
-    (folder / "plain").mkdir()
-    (folder / "threads").mkdir()
-    plain = build(generated(graph, target), target, folder / "plain")
-    return plain, build(generated(graph, target, 64, MOST, pool), target, folder / "threads")
 
 
 def skip_where_missing(target_name: str) -> None:
@@ -101,6 +71,28 @@ def test_benchmark_networks_with_any_weights(name: str, target: str, tmp_path: P
     for threads in COUNTS:
         with pool_of(shared, threads) as crew:
             identical(shared.run(inputs, crew=crew), wanted)
+
+
+@pytest.mark.parametrize("target", ["portable", "avx2"])
+@pytest.mark.parametrize("rows", [1, 7])
+def test_dense_layers_of_bytes(rows: int, target: str, tmp_path: Path) -> None:
+    """By blocks of channels where there is one row, whose weights are entries with places on AVX2."""
+    skip_where_missing(target)
+    rng, b = np.random.default_rng(5), Builder()
+    x = b.input("x", TensorType((rows, 300), DType.U8))
+    w = b.constant(rng.normal(0, 20, (300, 75)).round().clip(-128, 127).astype(np.int8))
+    y = b.add("q.int_matmul", x, w, b.constant(np.arange(75, dtype=np.int32)), highest=255)
+    graph = lowered(Graph("net", [x], b.ops, [y]), TARGETS[target])
+    assert [op.name for op in graph.ops if op.name.startswith("k.i")] == [
+        "k.iconv_placed" if target == "avx2" else "k.iconv"
+    ]
+    (share,) = shares(graph, MOST, target, least_ns=0).values()
+    assert share.axis == ("channels" if rows == 1 else "pixels")
+    plain, shared = two_ways(graph, target, tmp_path)
+    inputs = [rng.integers(0, 256, (rows, 300)).astype(np.uint8)]
+    for threads in COUNTS:
+        with pool_of(shared, threads) as crew:
+            identical(shared.run(inputs, crew=crew), plain.run(inputs))
 
 
 def test_whoever_runs_the_parts_in_whatever_order(tmp_path: Path) -> None:
