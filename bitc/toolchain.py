@@ -24,8 +24,8 @@ CANDIDATES = ("cc", "gcc", "clang", *(f"clang-{version}" for version in range(21
 
 BASE_FLAGS = ("-std=c99", "-O3", "-ffp-contract=off", "-fPIC", "-shared")
 # gcc otherwise reorders accumulator chains and spills the products (1.2 to 2 times slower inner loops), and makes branches of
-# clamps, so that their loops are not vectorised.
-GCC_FLAGS = ("-fno-tree-ter", "-fno-tree-reassoc", "-fno-thread-jumps")
+# clamps, so that their loops are not vectorised. With -std=c99 it would evaluate float as double on machines such as s390x.
+GCC_FLAGS = ("-fno-tree-ter", "-fno-tree-reassoc", "-fno-thread-jumps", "-fexcess-precision=fast")
 STRICT_WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wdouble-promotion", "-pedantic", "-Werror")
 """What generated C is clean under, with gcc and with clang."""
 

@@ -2,9 +2,16 @@
 #ifndef BITC_BASE_H
 #define BITC_BASE_H
 
+#include <float.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+/* Sums and thresholds are those of float arithmetic: evaluated as double (gcc -std=c99 on s390x) or on the x87 they would
+ * be others. */
+#if defined(FLT_EVAL_METHOD) && (FLT_EVAL_METHOD == 1 || FLT_EVAL_METHOD == 2)
+#error "float must be evaluated as float: use -fexcess-precision=fast (gcc), on 32-bit x86 -msse2 -mfpmath=sse"
+#endif
 
 #if defined(__GNUC__)
 /* Alignment of an object, in bytes. */

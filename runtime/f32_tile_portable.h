@@ -15,7 +15,11 @@
 #if defined(__GNUC__)
 typedef __attribute__((vector_size(16))) float bitc_f32x4;
 
-BITC_INLINE bitc_f32x4 bitc_f32x4_mac(bitc_f32x4 sum, float v, bitc_f32x4 weight) { return sum + weight * v; }
+/* No vector times scalar: where C evaluates float as double (FLT_EVAL_METHOD 1), the scalar is a double. */
+BITC_INLINE bitc_f32x4 bitc_f32x4_mac(bitc_f32x4 sum, float v, bitc_f32x4 weight) {
+    const bitc_f32x4 factor = {v, v, v, v};
+    return sum + weight * factor;
+}
 #else
 typedef struct bitc_f32x4 {
     float lane[4];

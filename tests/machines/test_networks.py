@@ -1,0 +1,116 @@
+"""Generated C on other machines: 32-bit, big-endian, other instruction sets. Exact outputs are the oracle's bits on all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+
+import bitc
+from bitc.oracle import load_model, model_inputs
+from tests.machines.agreement import Case, agreement, prepare
+from tests.machines.machines import MACHINES, Machine, build, run
+from tests.networks.published import QUANTIZED
+from tests.networks.random_models import random_network
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+OWN = sorted(path.stem for path in MODELS.glob("*.onnx"))
+SEEDS = (1, 2, 5)
+PUBLISHED = ("kws_dscnn_int8_qop", "mnist_cnn_qdq_u8u8", "floatquant_exec_qonnx_act_weight_fp8")
+SAMPLES = 2
+
+for_each_machine = pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("machines")
+
+
+@pytest.fixture(scope="module")
+def own(request: pytest.FixtureRequest, folder: Path) -> Case:
+    """One of the project's networks."""
+    with np.load(MODELS / "digits_test.npz") as data:
+        return prepare(MODELS / f"{request.param}.onnx", folder / request.param, {"x": data["x"]}, SAMPLES)
+
+
+@pytest.fixture(scope="module")
+def random(request: pytest.FixtureRequest, folder: Path) -> Case:
+    """A random network; its inputs keep the promise about their values."""
+    made = random_network(Random(request.param))
+    model = made.net.save(folder / f"random_{request.param}.onnx")
+    return prepare(model, folder / f"random_{request.param}", made.feeds, SAMPLES, values=made.values)
+
+
+@pytest.fixture(scope="module")
+def published(request: pytest.FixtureRequest, folder: Path, shared: Path) -> Case:
+    """A network trained by others."""
+    network = next(network for network in QUANTIZED if str(network) == request.param)
+    path = shared / "models" / network.file
+    name = model_inputs(load_model(path))[0].name
+    return prepare(path, folder / request.param, {name: network.samples(shared)[0]}, SAMPLES)
+
+
+def agrees(case: Case, machine: Machine, labels: bool = True, compiler: tuple[str, ...] | None = None) -> None:
+    """Build and run ``case`` for ``machine``, item by item."""
+    reason = machine.why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    program = build(case.artifact, machine, 1, compiler)
+    for item, inputs in enumerate(case.inputs):
+        found = agreement(case, item, run(program, case.artifact, machine, inputs, 1), labels)
+        assert not found.complaints, str(found)
+
+
+@for_each_machine
+@pytest.mark.parametrize("own", OWN, indirect=True)
+def test_the_projects_networks(own: Case, machine: Machine) -> None:
+    agrees(own, machine)
+
+
+@for_each_machine
+@pytest.mark.parametrize("random", SEEDS, indirect=True)
+def test_random_networks(random: Case, machine: Machine) -> None:
+    agrees(random, machine, labels=False)
+
+
+@for_each_machine
+@pytest.mark.parametrize("published", PUBLISHED, indirect=True)
+def test_published_networks(published: Case, machine: Machine) -> None:
+    agrees(published, machine)
+
+
+@for_each_machine
+def test_a_batch_is_its_items(machine: Machine, folder: Path) -> None:
+    """The loop over items, whose count is the machine's own size_t."""
+    with np.load(MODELS / "digits_test.npz") as data:
+        x = data["x"][:5]
+    artifact = bitc.compile(MODELS / "digits_mlp_w1a1.onnx", target="portable", out=folder / f"batch_{machine.name}")
+    reason = machine.why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    (together,) = run(build(artifact, machine, 5), artifact, machine, [x], 5)
+    assert np.array_equal(together, artifact.session().run(None, {"x": x})[0])
+
+
+@for_each_machine
+@pytest.mark.parametrize("own", OWN[:1], indirect=True)
+def test_clang(own: Case, machine: Machine) -> None:
+    """The same through another compiler, with the C library of the machine's gcc."""
+    if machine.clang() is None:
+        pytest.skip("no clang here")
+    agrees(own, machine, compiler=machine.clang())
+
+
+def test_a_wrong_answer_is_seen(folder: Path) -> None:
+    """The comparison itself: one unit in the last place of an exact output, a value outside its interval, another label."""
+    with np.load(MODELS / "digits_test.npz") as data:
+        case = prepare(MODELS / "digits_mlp_w1a1.onnx", folder / "seen", {"x": data["x"]}, 1)
+    right = case.portable[0][0]
+    assert not agreement(case, 0, [right]).complaints
+    nudged = right.copy()
+    nudged.flat[0] = np.nextafter(nudged.flat[0], np.float32(np.inf))
+    assert agreement(case, 0, [nudged]).unlike_portable == 1
+    assert len(agreement(case, 0, [-right]).complaints) >= 2
