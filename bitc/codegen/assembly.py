@@ -15,6 +15,9 @@ from bitc.codegen.sharing import Share, weights_block
 from bitc.ir import DType, Op, Value
 from bitc.ir.k import Halo
 
+TEXT_BYTES = 1 << 15
+"""Arrays from this size on are strings, as nobody reads them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -88,6 +91,8 @@ class Assembly:
     program: Program
     memory: MemoryPlan
     isa: str
+    little_endian: bool
+    """Whether the target's bytes surely lie so, and large arrays of several bytes each can be strings."""
     inner: frozenset[Value] = frozenset()
     """Values that live inside the row region at hand."""
     setup: list[str] = field(default_factory=list)
@@ -97,11 +102,14 @@ class Assembly:
     _pointers: dict[tuple[int, int, str], str] = field(default_factory=dict)
 
     def array(self, values: np.ndarray, note: str) -> str:
-        """The name of a constant array with these elements."""
+        """The pointer to a constant array with these elements."""
         key = (str(values.dtype), np.ascontiguousarray(values).tobytes())
         if key not in self._arrays:
-            self._arrays[key] = f"{self.program.name}_c{len(self._arrays)}"
-            self.program.arrays.append(Array(self._arrays[key], DType.of(values.dtype), values, comment(note)))
+            dtype, name = DType.of(values.dtype), f"{self.program.name}_c{len(self._arrays)}"
+            text = values.nbytes >= TEXT_BYTES and (self.little_endian or dtype.bytes == 1)
+            array = Array(name, dtype, values, comment(note), text)
+            self.program.arrays.append(array)
+            self._arrays[key] = array.pointer
         return self._arrays[key]
 
     def constant(self, value: Value) -> str:

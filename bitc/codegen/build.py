@@ -41,7 +41,7 @@ def build_program(
     contracts = dict(graph.attrs.get("layer_contracts", ()))
     inputs, outputs = _ports(graph)
     program = Program(name, inputs, outputs, max(memory.arena_bytes, ALIGN_BYTES))
-    out = Assembly(program, memory, target.isa)
+    out = Assembly(program, memory, target.isa, target.little_endian)
     for op in graph.ops:
         if op.name == "k.rows":
             program.steps.append(_rows(op, out, shared.get(op)))

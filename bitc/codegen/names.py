@@ -148,6 +148,19 @@ def array_lines(array: np.ndarray, dtype: DType, width: int = 116) -> Iterator[s
         yield ",".join(texts[first : first + count]) + ","
 
 
+def string_lines(data: bytes, width: int = 28) -> Iterator[str]:
+    r"""``data`` as lines of string literals, which C puts together: compilers read them twenty times as fast as numbers.
+
+    ``width``: bytes of a line. Octal escapes only, of as few digits as do, since another escape follows, or the end.
+
+    >>> print(*string_lines(bytes([0, 34, 255]), width=2))
+    "\0\42" "\377"
+    """
+    escape = [f"\\{value:o}" for value in range(256)].__getitem__
+    for first in range(0, len(data), width):
+        yield f'"{"".join(map(escape, data[first : first + width]))}"'
+
+
 def _element_texts(flat: np.ndarray, dtype: DType) -> list[str]:
     values = flat.tolist()
     if dtype is DType.F16:

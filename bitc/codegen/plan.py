@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from bitc.codegen.names import CTYPES, array_lines
+from bitc.codegen.names import CTYPES, array_lines, string_lines
 from bitc.codegen.sharing import Share
 from bitc.ir import DType
 
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """A constant array of the library."""
+    """A constant array of the library: of numbers, or where ``text`` of strings that hold its bytes, the lowest first."""
 
     name: str
     dtype: DType
     values: np.ndarray
     note: str = ""
+    text: bool = False
 
     @property
     def ctype(self) -> str:
@@ -36,9 +38,17 @@ class Array:
         """Size in bytes."""
         return self.count * self.dtype.bytes
 
-    def lines(self) -> list[str]:
+    @property
+    def pointer(self) -> str:
+        """The expression that points to the first element."""
+        return f"{self.name}.elements" if self.text and self.dtype.bytes > 1 else self.name
+
+    def lines(self) -> Iterator[str]:
         """The initialiser."""
-        return list(array_lines(self.values, self.dtype))
+        if self.text:
+            little = self.values.dtype.newbyteorder("<")
+            return string_lines(np.ascontiguousarray(self.values, little).tobytes())
+        return array_lines(self.values, self.dtype)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from bitc.ir.packing import WeightForm
 class Target:
     """A kind of CPU. ``isa`` ends the names of its kernels, ``features`` are named as in Linux's /proc/cpuinfo.
 
-    ``bits`` is the order of bit weights in its convolutions, ``float_block`` the channels in a block of float weights.
+    ``bits`` is the order of bit weights in its convolutions, ``float_block`` the channels in a block of float weights;
+    ``little_endian``: the lowest byte of a number surely comes first.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Target:
     float_block: int
     cflags: tuple[str, ...] = ()
     features: frozenset[str] = frozenset()
+    little_endian: bool = False
 
 
 PORTABLE = Target("portable", "C99, any CPU", "portable", WeightForm(8), 8)
@@ -35,6 +37,7 @@ AVX2 = Target(
     8,
     ("-mavx2", "-mfma", "-mpopcnt"),
     frozenset({"avx2", "fma", "popcnt"}),
+    little_endian=True,
 )
 AVX512 = Target(
     "avx512",
@@ -47,6 +50,7 @@ AVX512 = Target(
         *("-mfma", "-mpopcnt"),
     ),
     frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vpopcntdq", "avx512_vnni", "fma", "popcnt"}),
+    little_endian=True,
 )
 TARGETS: dict[str, Target] = {t.name: t for t in (PORTABLE, AVX2, AVX512)}
 """All targets by name, the plainest first; ``native`` names the last of them that runs here."""

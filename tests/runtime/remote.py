@@ -46,8 +46,14 @@ def stubs(ffi: Any, prototypes: Mapping[str, Any]) -> str:
         assert len(kind.args) <= MOST_ARGUMENTS, name
         arguments = ", ".join(f"a[{i}].{_slot(arg)}" for i, arg in enumerate(kind.args))
         call = f"{name}({arguments})"
-        cases.append(f"    case {which}: {call if kind.result.kind == 'void' else f'r->{_slot(kind.result)} = {call}'}; break;")
-    lines = ["void remote_call(uint64_t which, remote_slot *a, remote_slot *r) {", "    (void)r;", "    switch (which) {"]
+        cases.append(
+            f"    case {which}: {call if kind.result.kind == 'void' else f'r->{_slot(kind.result)} = {call}'}; break;"
+        )
+    lines = [
+        "void remote_call(uint64_t which, remote_slot *a, remote_slot *r) {",
+        "    (void)r;",
+        "    switch (which) {",
+    ]
     return "\n".join([*lines, *cases, "    default: break;", "    }", "}", ""])
 
 
