@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,12 @@ from bitc.ir.printer import print_graph
 from bitc.limits import Limits
 from bitc.passes import KNOWN_PASSES, Pass, to_codes, to_kernels
 from bitc.passes.assume import assume_values
+from bitc.passes.measured import NOTHING, Measured
 from bitc.passes.pipeline import Trace, parse_pipeline, run_passes
+from bitc.profile import refuse_profile
 from bitc.promises import values_text
+from bitc.tuning import tune as tune_layers
+from bitc.tuning import tuning_file
 
 Progress = Callable[[str, int, int], None]
 
@@ -34,6 +38,7 @@ class Options:
 
     ``dims`` binds symbolic dimensions; ``values`` promises the values inputs take; ``sign_zero`` is exact, plus or minus;
     ``pipeline`` replaces the default passes (text). ``limits`` change which models are taken, never a result, and are not recorded.
+    ``tuning`` names a file of measured times (:mod:`bitc.tuning`).
     """
 
     dims: Mapping[str, int] = field(default_factory=dict)
@@ -41,6 +46,7 @@ class Options:
     sign_zero: str = "exact"
     pipeline: str | None = None
     limits: Limits = field(default_factory=Limits)
+    tuning: str | None = None
 
     def as_arguments(self) -> dict[str, Any]:
         """Keyword arguments of :func:`compile`."""
@@ -59,6 +65,8 @@ def compile(
     emit: Sequence[str] = ("c", "so"),
     pipeline: str | None = None,
     limits: Limits | None = None,
+    tuning: str | Path | None = None,
+    tune: bool = False,
     trace: Trace | None = None,
     profile: bool = False,
     threads: int = 1,
@@ -68,18 +76,24 @@ def compile(
     """Compile the ONNX file ``path`` into the artefact folder ``out`` (default: ``<name>-<target>`` in the working directory).
 
     ``dims`` binds symbolic dimensions; ``values`` promises which values an input takes; ``sign_zero`` declares what Sign(0) may be;
-    ``limits`` bound what the model may ask for; ``trace`` watches the passes; ``profile`` makes a build that times its layers
-    (:mod:`bitc.profile`); ``threads``: how many may share a call, which changes no result; ``pool``: who brings them, ``pthreads``
-    (default), ``openmp`` or ``none``: the C program that calls. ``c_flags`` are further flags for the C compiler, the last word
-    (``-O1`` builds faster).
+    ``limits`` bound what the model may ask for; ``tuning``: a file of measured times, which decide between forms of layers; ``tune``
+    measures first what it lacks (by default in the user's cache, :func:`bitc.tuning.tuning_file`); ``trace`` watches the passes;
+    ``profile`` makes a build that times its layers (:mod:`bitc.profile`); ``threads``: how many may share a call, which changes no
+    result; ``pool``: who brings them, ``pthreads`` (default), ``openmp`` or ``none``: the C program that calls. ``c_flags`` are further
+    flags for the C compiler, the last word (``-O1`` builds faster).
     Raises a :class:`bitc.errors.BitcError`; then nothing is written.
     """
-    options = Options(dims or {}, values or {}, sign_zero, pipeline, limits or Limits())
     chosen = target_named(target)
+    kept = tuning or (tuning_file(chosen) if tune else None)
+    options = Options(dims or {}, values or {}, sign_zero, pipeline, limits or Limits(), str(kept) if kept else None)
     check_emit(emit)
     crew = crew_of(threads, pool, profile)
     trace = trace if trace is not None else Trace()
-    graph = lower(path, chosen, options, trace)
+    imported = imported_model(path, options)
+    if tune and kept:
+        refuse_profile(chosen)
+        tune_layers(imported, passes_for(chosen, replace(options, tuning=None)), chosen, Path(kept), trace.progress)
+    graph = lowered(imported, chosen, options, trace)
     recorded = _recorded(options) | ({"build": "profiling"} if profile else {}) | crew.recorded()
     named = name or default_name(path)
     generated = generate(
@@ -103,8 +117,17 @@ def compile(
 
 def lower(path: str | Path, target: Target, options: Options, trace: Trace) -> Graph:
     """The model as a graph of kernel calls for ``target``."""
-    graph = assume_values(import_model(path, dims=options.dims, limits=options.limits), options.values)
-    return run_passes(graph, passes_for(target, options), trace, reproducer_dir=Path("bitc-reproducer"))
+    return lowered(imported_model(path, options), target, options, trace)
+
+
+def imported_model(path: str | Path, options: Options) -> Graph:
+    """The model as it stands, with what ``options`` promise of its inputs."""
+    return assume_values(import_model(path, dims=options.dims, limits=options.limits), options.values)
+
+
+def lowered(imported: Graph, target: Target, options: Options, trace: Trace) -> Graph:
+    """An imported model as a graph of kernel calls for ``target``."""
+    return run_passes(imported, passes_for(target, options), trace, reproducer_dir=Path("bitc-reproducer"))
 
 
 def lower_stages(
@@ -121,11 +144,11 @@ def passes_for(target: Target, options: Options) -> tuple[Pass, ...]:
     """The default pipeline of ``target``, or the one ``options`` give."""
     if options.pipeline is not None:
         return parse_pipeline(options.pipeline, KNOWN_PASSES)
-    bits = target.bits
+    bits, measured = target.bits, Measured.parse(options.tuning) if options.tuning is not None else NOTHING
     kernels = to_kernels(
         bit_block=bits.block, byte_rows=bits.byte_rows, float_block=target.float_block, integers=target.isa
     )
-    return (*to_codes(options.sign_zero, target.isa), *kernels)
+    return (*to_codes(options.sign_zero, target.isa, measured), *kernels)
 
 
 def _recorded(options: Options) -> dict[str, str]:
@@ -136,4 +159,6 @@ def _recorded(options: Options) -> dict[str, str]:
         recorded["sign-zero"] = options.sign_zero
     if options.pipeline is not None:
         recorded["pipeline"] = options.pipeline
+    elif options.tuning is not None:
+        recorded["tuning"] = Measured.parse(options.tuning).fingerprint()
     return recorded

@@ -9,15 +9,12 @@ from the cache, or the memory, that all weights of the network lie in.
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import re
 import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from hashlib import sha256
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -26,9 +23,9 @@ import cffi
 import numpy as np
 
 import bitc
+from bitc.caches import cache_path, read_entries, write_entries
 from bitc.codegen.targets import Target
 from bitc.cpu import cpu_name
-from bitc.folders import write_whole
 from bitc.resources import runtime_dir
 from bitc.toolchain import compile_shared, find_compiler
 
@@ -99,17 +96,14 @@ def peaks_of(target: Target, *, fresh: bool = False, cache: Path | None = None) 
 
 
 def cache_file() -> Path:
-    """Where peaks are kept: ``bitc/peaks.json`` in $XDG_CACHE_HOME, or in ``~/.cache``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bitc" / "peaks.json"
+    """Where peaks are kept."""
+    return cache_path("peaks.json")
 
 
 def _read(path: Path) -> dict[str, Peaks]:
     """What is kept there; nothing if it cannot be read, as then it is measured again."""
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["format"] != _FORMAT or kept["sha256"] != _hash(kept["peaks"]):
-            return {}
-        return {key: _peaks(entry) for key, entry in kept["peaks"].items()}
+        return {key: _peaks(entry) for key, entry in read_entries(path, "peaks", _FORMAT).items()}
     except (OSError, ValueError, TypeError, AttributeError, KeyError):
         return {}
 
@@ -122,15 +116,7 @@ def _peaks(entry: Mapping[str, Any]) -> Peaks:
 def _write(path: Path, peaks: Mapping[str, Peaks]) -> None:
     """A folder that cannot be written to only means that peaks are measured each time."""
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        entries = json.loads(json.dumps({key: asdict(entry) for key, entry in peaks.items()}))  # as they are read back
-        text = json.dumps({"format": _FORMAT, "sha256": _hash(entries), "peaks": entries}, indent=1)
-        write_whole(path, text.encode())
-
-
-def _hash(entries: Any) -> str:
-    """Of what is kept, so that a file that was cut, edited or damaged is measured again."""
-    return sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
+        write_entries(path, "peaks", _FORMAT, {key: asdict(entry) for key, entry in peaks.items()})
 
 
 def measure(target: Target) -> Peaks:

@@ -20,6 +20,7 @@ from bitc.cli.options import (
     SignZero,
     SignZeroOption,
     TargetOption,
+    TuningOption,
     ValuesOption,
     compile_options,
 )
@@ -58,6 +59,10 @@ def compile_command(
             show_default=False,
         ),
     ] = None,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Measure each layer's forms on this machine first; minutes, once.")
+    ] = False,
+    tuning: TuningOption = None,
     pipeline: PipelineOption = None,
     print_ir_after: Annotated[
         list[str] | None,
@@ -74,7 +79,7 @@ def compile_command(
     time_passes: Annotated[bool, typer.Option("--time-passes", help="Show where the time goes.")] = False,
 ) -> None:
     """Compile an ONNX file to a folder with C, header, weights and a shared library."""
-    options = compile_options(dim, values, sign_zero, limit, pipeline)
+    options = compile_options(dim, values, sign_zero, limit, pipeline, tuning)
     from bitc.compiler import compile
     from bitc.passes.pipeline import Trace
 
@@ -88,6 +93,7 @@ def compile_command(
             name=name,
             threads=threads,
             pool=pool,
+            tune=tune,
             emit=[item.strip() for item in emit.split(",") if item.strip()],
             trace=trace,
             **options.as_arguments(),

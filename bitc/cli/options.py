@@ -63,6 +63,15 @@ LimitOption = Annotated[
         show_default=False,
     ),
 ]
+TuningOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--tuning",
+        metavar="FILE",
+        help="Choose forms of layers by the measured times in this file; --tune adds to it.",
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, errors too.")]
 
 
@@ -101,10 +110,18 @@ def compile_options(
     sign_zero: SignZero,
     limit: Sequence[str] | None,
     pipeline: str | None = None,
+    tuning: Path | None = None,
 ) -> Options:
     """The compiler's options from the command line's. Raises :class:`OptionError`."""
     dims, promises = pairs("--dim", dim, dimension), pairs("--values", values, parse_values)
     limits = Limits.of(pairs("--limit", limit, bound))
     from bitc.compiler import Options
 
-    return Options(dims=dims, values=promises, sign_zero=str(sign_zero), pipeline=pipeline, limits=limits)
+    return Options(
+        dims=dims,
+        values=promises,
+        sign_zero=str(sign_zero),
+        pipeline=pipeline,
+        limits=limits,
+        tuning=str(tuning) if tuning is not None else None,
+    )

@@ -13,6 +13,7 @@ from bitc.passes.integer_chains import IntegerChains
 from bitc.passes.integers import StoreIntegers
 from bitc.passes.layout import Layouts
 from bitc.passes.lower import Lower
+from bitc.passes.measured import NOTHING, Measured
 from bitc.passes.padding import ExactPadding
 from bitc.passes.pads import AbsorbPads
 from bitc.passes.pull_scales import PullScales
@@ -26,10 +27,10 @@ from bitc.passes.volumes import FlattenVolumes
 __all__ = ["KNOWN_PASSES", "Pass", "to_codes", "to_kernels"]
 
 
-def to_codes(sign_zero: str = "exact", isa: str = "portable") -> tuple[Pass, ...]:
+def to_codes(sign_zero: str = "exact", isa: str = "portable", measured: Measured = NOTHING) -> tuple[Pass, ...]:
     """The passes from the imported ``nn`` graph to a ``q`` graph in which every product that can be is one of codes or integers.
 
-    ``isa`` names the kernels whose costs decide between forms.
+    ``isa`` names the kernels whose costs decide between forms; ``measured`` times count before them.
     """
     return (
         Canonicalise(),
@@ -47,7 +48,7 @@ def to_codes(sign_zero: str = "exact", isa: str = "portable") -> tuple[Pass, ...
         PullScales(),
         RecogniseCodes(),
         StateContracts(),
-        SplitPlanes(isa),
+        SplitPlanes(isa, measured=measured),
         StoreIntegers(isa),
         IntegerChains(),
         CommonSubexpressions(),

@@ -32,7 +32,7 @@ class StoreIntegers(Pass):
         q.conv(X, W)  =  q.int_conv(X, W, 0)                                                   (i16)
 
     and a padding tap, which reads level 0, reads ``-lo`` in the first form. Each product takes what the kernels of ``isa`` are fastest
-    with (:func:`storage_of`). A bias in integers joins ``base``. Products of at most four levels with weights ±a stay as they are: they
+    with (:func:`storages`). A bias in integers joins ``base``. Products of at most four levels with weights ±a stay as they are: they
     run as bits.
     """
 
@@ -61,16 +61,16 @@ class IntegerProducts:
     sets: ValueSets = field(default_factory=ValueSets)
     stored: dict[tuple[Value, DType], Value] = field(default_factory=dict)
 
-    def product(self, op: Op, b: Builder) -> Value:
-        """``op``, a ``q.conv`` or ``q.matmul`` of encoded numbers, in integers."""
-        key = (op.operands[0], storage_of(op, self.form))
+    def product(self, op: Op, b: Builder, storage: DType | None = None) -> Value:
+        """``op``, a ``q.conv`` or ``q.matmul`` of encoded numbers, in integers, its activation in ``storage`` or the preferred one."""
+        key = (op.operands[0], storage or storages(op, self.form)[0])
         if key not in self.stored:
             self.stored[key] = stored_levels(*key, b, self.sets)
         return _product(op, self.stored[key], b)
 
 
-def storage_of(op: Op, form: IntegerForm) -> DType:
-    """The storage of a product's activation on a target of ``form``.
+def storages(op: Op, form: IntegerForm) -> tuple[DType, ...]:
+    """What a product's activation may be stored as, what is faster on a target of ``form`` first.
 
     Codes or padding that do not fit u8 take i16, and so do those whose weights do not fit i8. Others take what the target prefers. Where
     that is i16 they still take u8 if kernels on bytes do more at a time: where three sums of two products fit 16 bits, and where few
@@ -81,10 +81,11 @@ def storage_of(op: Op, form: IntegerForm) -> DType:
     span = type.levels.hi - type.levels.lo
     pads = op.name == "q.conv" and any(op.attrs["pads"])
     if span > 255 or _weight_dtype(weights) is not DType.I8:
-        return DType.I16
+        return (DType.I16,)
     if pads and not 0 <= op.attrs["pad_level"] - type.levels.lo <= 255:
-        return DType.I16
-    return DType.U8 if form.storage is DType.U8 or chained(op) or _placed(op, weights, span, form) else DType.I16
+        return (DType.I16,)
+    both = (DType.U8, DType.I16)
+    return both if form.storage is DType.U8 or chained(op) or _placed(op, weights, span, form) else both[::-1]
 
 
 def chained(op: Op) -> bool:

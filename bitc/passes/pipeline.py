@@ -65,7 +65,7 @@ def _convert(name: str, key: str, value: str, wanted: type) -> object:
     try:
         if wanted is bool:
             return {"true": True, "false": False}[value]
-        return wanted(value)
+        return getattr(wanted, "parse", wanted)(value)
     except (ValueError, KeyError):
         raise _bad(f"option {key} of pass {name} is {value!r}", f"it takes a {wanted.__name__}") from None
 

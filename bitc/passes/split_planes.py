@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from math import prod
+from math import inf, isfinite, prod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +18,8 @@ from bitc.ir.pairs import worth_of
 from bitc.passes.base import Pass
 from bitc.passes.costs import COSTS, Costs, Work, integers_ns, pairs_ns, plane_ns, sums_ns
 from bitc.passes.facts import INT32
-from bitc.passes.integers import IntegerProducts, chained, runs_as_bits, storage_of
+from bitc.passes.integers import IntegerProducts, chained, runs_as_bits, storages
+from bitc.passes.measured import NOTHING, Measured
 from bitc.passes.padding import code_constant
 from bitc.passes.recognise import MAX_PLANES
 from bitc.passes.stored_levels import stored_levels
@@ -25,6 +27,7 @@ from bitc.passes.value_sets import ValueSets
 from bitc.passes.weight_planes import WeightPlanes, weight_planes
 
 FORMS = ("auto", "planes", "pairs", "integers")
+_SPELT = re.compile(r"[0-9]+x[0-9]+ planes|(u8|i16) integers")
 MOST_BITS = 8
 
 
@@ -46,19 +49,20 @@ class SplitPlanes(Pass):
     Products of at most four levels by four may also stay whole, marked ``form = "pairs"``: kernels look two bits by two up in a table.
     Where words of bits would be mostly empty (depthwise convolutions, images of few channels), products of one bit by one become
     products of integers here; other products are left to ``store-integers``. ``costs`` names the target's figures
-    (:mod:`bitc.passes.costs`), ``form`` decides instead of them: planes, pairs or integers, wherever possible. The graph's
-    attribute ``form_costs`` holds (ONNX node, text) for each product that does not run as one bit by one: what each form would cost,
-    the chosen one first.
+    (:mod:`bitc.passes.costs`); ``measured`` times of a layer (:mod:`bitc.passes.measured`) count before them; ``form`` decides instead:
+    planes, pairs or integers, or one as ``form_costs`` spells it, wherever possible. The graph's attribute ``form_costs`` holds (ONNX
+    node, text) for each product that does not run as one bit by one: what each form would cost, the chosen one first.
     """
 
     name: ClassVar[str] = "split-planes"
     costs: str = "portable"
     form: str = "auto"
+    measured: Measured = NOTHING
 
     def run(self, graph: Graph) -> Graph:
-        if self.costs not in COSTS or self.form not in FORMS:
+        if self.costs not in COSTS or not (self.form in FORMS or _SPELT.fullmatch(self.form)):
             here = f"costs={self.costs}, form={self.form}"
-            hint = f"costs: {', '.join(COSTS)}; form: {', '.join(FORMS)}"
+            hint = f"costs: {', '.join(COSTS)}; form: {', '.join(FORMS)}, or as explained, such as 2x1 planes"
             raise OptionError(Diagnostic("O025", "split-planes cannot be run like this", here=here, hint=hint))
         activations, weighed = _Activations(), list[tuple[str, str]]()
         integers = IntegerProducts(INTEGER_FORMS[self.costs])
@@ -66,7 +70,7 @@ class SplitPlanes(Pass):
         def rule(op: Op, b: Builder) -> Value | None:
             if op.name not in ("q.conv", "q.matmul"):
                 return None
-            forms = sorted(forms_of(op, self.costs), key=self._rank)
+            forms = sorted(self._weighed(op), key=self._rank)
             best = forms[0]
             if best.text != "1x1 planes":
                 weighed.append((op.loc, ", ".join(str(form) for form in forms)))
@@ -74,15 +78,23 @@ class SplitPlanes(Pass):
                 return _sum_of_products(op, best.split, activations, b)
             if best.kind == "pairs":
                 return b.add(op.name, *op.operands, loc=op.loc, **{**op.attrs, "form": "pairs"})
-            return integers.product(op, b) if best.kind == "integers" and runs_as_bits(op) else None
+            here = best.kind == "integers" and (runs_as_bits(op) or best.storage is not None)
+            return integers.product(op, b, best.storage) if here else None
 
         after = rewrite(graph, rule)
         after.attrs["form_costs"] = tuple(weighed)
         return after
 
+    def _weighed(self, op: Op) -> list[Form]:
+        """The forms to choose from: those that were measured, or else those that the tables know."""
+        forms = forms_of(op, self.costs)
+        times = self.measured.of(op, self.costs)
+        measured = [replace(form, ns=times[form.text]) for form in forms if form.text in times]
+        return measured or [form for form in forms if isfinite(form.ns) or form.text == self.form]
+
     def _rank(self, form: Form) -> tuple[bool, float]:
         """The sort key of forms: the best comes first."""
-        return self.form not in ("auto", form.kind), form.ns
+        return self.form not in ("auto", form.kind, form.text), form.ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +108,8 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A way to compute a product, and its cost. ``kind``: planes, pairs or integers; ``split`` None leaves the op whole.
+    """A way to compute a product, and its cost. ``kind``: planes, pairs or integers; ``split`` None leaves the op whole. ``storage``: of
+    integers, where it is not the one they usually have.
 
     >>> str(Form(12345.0, "planes", "4x2 planes"))
     '4x2 planes 12.3 us'
@@ -106,6 +119,7 @@ class Form:
     kind: str
     text: str
     split: Split | None = None
+    storage: DType | None = None
 
     def __str__(self) -> str:
         return f"{self.text} {self.ns / 1000:.3g} us"
@@ -114,15 +128,17 @@ class Form:
 def forms_of(op: Op, target: str) -> list[Form]:
     """The ways to compute a product of codes on ``target``: as it stands, by table, as integers, as sums of products of planes.
 
-    What bits take as it stands has no other way, but for groups: their words of bits may be mostly empty.
+    What bits take as it stands has no other way, but for groups: their words of bits may be mostly empty. Integers in the storage
+    that is usually the slower one cost infinitely much, as no table says how much.
     """
     x, w = op.operands[0].type, op.operands[1].type
     assert isinstance(x, CodeType)
     assert isinstance(w, CodeType)
     costs, work = COSTS[target], work_of(op)
-    storage = storage_of(op, INTEGER_FORMS[target])
+    storage, *others = storages(op, INTEGER_FORMS[target])
     rate = costs.i16 if storage is DType.I16 else costs.u8 if chained(op) else costs.placed or costs.u8
     integers = Form(integers_ns(work, costs, rate, x.levels.count), "integers", f"{storage} integers")
+    slower = [replace(integers, ns=inf, text=f"{other} integers", storage=other) for other in others]
     planes = x.levels.planes
     packing = work.inputs * planes * costs.pack_ns
     bits = Form(planes * plane_ns(work, costs) + packing, "planes", f"{planes}x1 planes")
@@ -132,9 +148,9 @@ def forms_of(op: Op, target: str) -> list[Form]:
     if costs.pairs and work.group == 1 and (x.levels.count, w.levels.count) != (2, 2) and _fits_pairs(op, x, w):
         forms.append(Form(pairs_ns(work, costs) + packing, "pairs", "pairs"))
     if not runs_as_bits(op):
-        return [integers, *forms]
+        return [integers, *forms, *slower]
     packed = replace(integers, ns=integers.ns + work.pixels * work.out_c * costs.pack_ns)  # bits would come out as bits
-    return [bits, packed, *forms]
+    return [bits, packed, *forms, *slower]
 
 
 def _fits_pairs(op: Op, x: CodeType, w: CodeType) -> bool:

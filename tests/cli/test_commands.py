@@ -48,6 +48,7 @@ def test_compile_passes_every_option_on(fake: FakeCompiler, tmp_path: Path, caps
         "plus",
     ]
     arguments += ["--limit", "nodes=70", "--limit", "rank=5", "--threads", "3", "--pool", "openmp"]
+    arguments += ["--tune", "--tuning", "times.json"]
     assert main([*arguments, "--pipeline", "a,b{c=1}", "--time-passes"]) == 0
     (call,) = fake.calls
     del call["trace"]
@@ -59,6 +60,8 @@ def test_compile_passes_every_option_on(fake: FakeCompiler, tmp_path: Path, caps
         "name": "n",
         "threads": 3,
         "pool": "openmp",
+        "tune": True,
+        "tuning": "times.json",
         "dims": {"N": 1, "seq": 16},
         "values": {"x": (-1.0, 1.0), "b.0": range(4)},
         "sign_zero": "plus",

@@ -54,6 +54,7 @@ class Options:
     sign_zero: str = "exact"
     pipeline: str | None = None
     limits: Limits = field(default_factory=Limits)
+    tuning: str | None = None
 
     def as_arguments(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
