@@ -10,10 +10,12 @@ from pathlib import Path
 
 @cache
 def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
-    """Feature flags of this CPU; none on other systems than Linux or other CPUs than x86."""
-    if platform.machine().lower() not in ("x86_64", "amd64") or not cpuinfo.is_file():
+    """Feature flags of this CPU; none on other systems than Linux or other CPUs than 64-bit x86 and ARM."""
+    line = {"x86_64": "flags", "amd64": "flags", "aarch64": "Features"}.get(platform.machine().lower())
+    if line is None or not cpuinfo.is_file():
         return frozenset()
-    found = re.search(r"^flags\s*:\s*(.*)$", cpuinfo.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
+    text = cpuinfo.read_text(encoding="ascii", errors="replace")
+    found = re.search(rf"^{line}\s*:\s*(.*)$", text, re.MULTILINE)
     return frozenset(found.group(1).split()) if found else frozenset()
 
 

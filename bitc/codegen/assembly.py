@@ -86,13 +86,15 @@ class Frame:
 
 @dataclass(slots=True)
 class Assembly:
-    """Collects the pieces of a :class:`Program`. Equal constants and equal structs are kept once."""
+    """Collects the pieces of a :class:`Program`. Equal constants and equal structs are kept once. ``isa`` ends the names of kernels;
+    ``lesser``: what serves where there is none (see :class:`bitc.codegen.targets.Target`)."""
 
     program: Program
     memory: MemoryPlan
     isa: str
     little_endian: bool
     """Whether the target's bytes surely lie so, and large arrays of several bytes each can be strings."""
+    lesser: tuple[str, ...] = ()
     inner: frozenset[Value] = frozenset()
     """Values that live inside the row region at hand."""
     setup: list[str] = field(default_factory=list)

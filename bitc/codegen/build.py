@@ -13,6 +13,7 @@ from bitc.codegen.maps import dtype_of
 from bitc.codegen.memory_plan import ALIGN_BYTES, plan_memory
 from bitc.codegen.names import comment, unique_identifiers
 from bitc.codegen.plan import Call, Port, Program, Step
+from bitc.codegen.runtime_files import available
 from bitc.codegen.sharing import Share, band
 from bitc.codegen.targets import Target
 from bitc.codegen.work import multiplications
@@ -41,7 +42,7 @@ def build_program(
     contracts = dict(graph.attrs.get("layer_contracts", ()))
     inputs, outputs = _ports(graph)
     program = Program(name, inputs, outputs, max(memory.arena_bytes, ALIGN_BYTES))
-    out = Assembly(program, memory, target.isa, target.little_endian)
+    out = Assembly(program, memory, target.isa, target.little_endian, target.lesser)
     for op in graph.ops:
         if op.name == "k.rows":
             program.steps.append(_rows(op, out, shared.get(op)))
@@ -96,7 +97,10 @@ def _rows(op: Op, out: Assembly, share: Share | None) -> Step:
 def _calls(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     """The calls that compute ``op``, which becomes the program's next layer."""
     layers = out.program.layers
-    made = [replace(call, layer=len(layers)) for call in calls_of(op, frame, out)]
+    made = [
+        replace(call, layer=len(layers), function=available(call.function, out.isa, out.lesser))
+        for call in calls_of(op, frame, out)
+    ]
     layers.append(layer(op, [call.function for call in made]))
     return made
 

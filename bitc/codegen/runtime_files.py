@@ -38,6 +38,19 @@ def files_defining(functions: Iterable[str]) -> tuple[str, ...]:
     return tuple(order)
 
 
+def available(function: str, isa: str, lesser: Iterable[str]) -> str:
+    """``function``, or if ``runtime/`` has none of that name, its twin for the first of ``lesser`` that has one.
+
+    >>> available("bitc_fconv_neon", "neon", ("portable",)), available("bitc_pairs_acc_neon", "neon", ("portable",))
+    ('bitc_fconv_neon', 'bitc_pairs_acc_portable')
+    """
+    homes = _homes(runtime_dir())
+    stem = function.removesuffix(isa)
+    if function in homes or stem == function:
+        return function
+    return next((stem + other for other in lesser if stem + other in homes), function)
+
+
 def pasted(files: Iterable[str]) -> str:
     """``files`` one after another, without the includes that paste has made needless."""
     return "\n".join(_LOCAL_INCLUDE.sub("", _text(name)).strip() + "\n" for name in files)

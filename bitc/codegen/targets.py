@@ -15,7 +15,8 @@ class Target:
     """A kind of CPU. ``isa`` ends the names of its kernels, ``features`` are named as in Linux's /proc/cpuinfo.
 
     ``bits`` is the order of bit weights in its convolutions, ``float_block`` the channels in a block of float weights;
-    ``little_endian``: the lowest byte of a number surely comes first.
+    ``little_endian``: the lowest byte of a number surely comes first. Where there is no kernel of ``isa``, one of ``lesser`` serves,
+    the first that there is; they take the same orders of constants.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Target:
     cflags: tuple[str, ...] = ()
     features: frozenset[str] = frozenset()
     little_endian: bool = False
+    lesser: tuple[str, ...] = ()
 
 
 PORTABLE = Target("portable", "C99, any CPU", "portable", WeightForm(8), 8)
@@ -52,7 +54,40 @@ AVX512 = Target(
     frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vpopcntdq", "avx512_vnni", "fma", "popcnt"}),
     little_endian=True,
 )
-TARGETS: dict[str, Target] = {t.name: t for t in (PORTABLE, AVX2, AVX512)}
+NEON = Target(
+    "neon",
+    "AArch64 (64-bit ARM, little endian), any",
+    "neon",
+    WeightForm(8),
+    8,
+    ("-march=armv8-a",),
+    frozenset({"asimd"}),
+    little_endian=True,
+    lesser=("portable",),
+)
+NEON_DOT = Target(
+    "neon_dot",
+    "AArch64 with dot products of bytes (Cortex-A55, A76, Neoverse N1 and later)",
+    "neon_dot",
+    WeightForm(8),
+    8,
+    ("-march=armv8.2-a+dotprod",),
+    frozenset({"asimd", "asimddp"}),
+    little_endian=True,
+    lesser=("neon", "portable"),
+)
+NEON_I8MM = Target(
+    "neon_i8mm",
+    "AArch64 with matrix products of bytes (Cortex-A510, A710, Neoverse V1, N2 and later)",
+    "neon_i8mm",
+    WeightForm(8),
+    8,
+    ("-march=armv8.2-a+dotprod+i8mm",),
+    frozenset({"asimd", "asimddp", "i8mm"}),
+    little_endian=True,
+    lesser=("neon", "portable"),
+)
+TARGETS: dict[str, Target] = {t.name: t for t in (PORTABLE, AVX2, AVX512, NEON, NEON_DOT, NEON_I8MM)}
 """All targets by name, the plainest first; ``native`` names the last of them that runs here."""
 
 

@@ -60,7 +60,8 @@ class IntegerForm:
     ``depthwise_block`` channels lie side by side, for each ``depthwise_side`` taps. ``storage`` is the faster storage of x where its
     values allow both. ``winograd``: where 3x3 taps are computed as :mod:`bitc.ir.winograd` says, which takes i16. ``growth``: how many
     times its entries a product of u8 may take with weights placed as :mod:`bitc.ir.placed_weights` says, and still be faster than i16;
-    0 where there is no such kernel. ``code_lanes`` channels of codes lie side by side (:mod:`bitc.ir.coded_weights`).
+    0 where there is no such kernel. ``code_lanes`` channels of codes lie side by side (:mod:`bitc.ir.coded_weights`); 0: there are no
+    kernels on codes.
     """
 
     block: int
@@ -81,7 +82,17 @@ class IntegerForm:
 INTEGERS_PORTABLE = IntegerForm(1, 1, 1, 16, 1, DType.U8, 1)
 INTEGERS_AVX2 = IntegerForm(16, 4, 2, 16, 2, DType.I16, 8, WinogradLimits(32, 4, 1.5, 1 << 23, 12), growth=1.2)
 INTEGERS_AVX512 = IntegerForm(16, 4, 2, 32, 2, DType.U8, 16)
-INTEGER_FORMS = {"portable": INTEGERS_PORTABLE, "avx2": INTEGERS_AVX2, "avx512": INTEGERS_AVX512}
+INTEGERS_NEON = IntegerForm(8, 1, 1, 16, 1, DType.U8, 0)
+INTEGERS_NEON_DOT = IntegerForm(8, 4, 1, 16, 1, DType.U8, 0)
+INTEGERS_NEON_I8MM = IntegerForm(8, 8, 1, 16, 1, DType.U8, 0)
+INTEGER_FORMS = {
+    "portable": INTEGERS_PORTABLE,
+    "avx2": INTEGERS_AVX2,
+    "avx512": INTEGERS_AVX512,
+    "neon": INTEGERS_NEON,
+    "neon_dot": INTEGERS_NEON_DOT,
+    "neon_i8mm": INTEGERS_NEON_I8MM,
+}
 """By the ISA of a target."""
 
 

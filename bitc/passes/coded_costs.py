@@ -41,8 +41,8 @@ CODED_COSTS: dict[str, CodedCosts] = {
     "avx2": CodedCosts(125, 200, 160, 95, 0.012, 16, 8, 1 << 19, 22),
     "avx512": CodedCosts(460, 900, 600, 350, 0.005, 16, 16, 1 << 20, 50),
 }
-"""By the kernels' instruction set. Measured: portable and avx2 on one core of a Zen 3. avx512 is no measurement of these kernels: the
-figures are those of prototypes on a Zen 5, or scaled by them."""
+"""By the kernels' instruction set, of those that have kernels on codes. Measured: portable and avx2 on one core of a Zen 3. avx512 is no
+measurement of these kernels: the figures are those of prototypes on a Zen 5, or scaled by them."""
 
 
 @dataclass(frozen=True, slots=True)

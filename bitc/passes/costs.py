@@ -52,9 +52,22 @@ COSTS: dict[str, Costs] = {
         bits=5000, grouped_bits=1500, pairs=0, u8=900, i16=450, placed=0, depthwise=100, block=32, grouped_block=8, integer_block=16,
         sum_ns=0.1, pack_ns=0.05, plane_ns=0.02, byte_ns=0.1,
     ),
+    "neon": Costs(
+        bits=400, grouped_bits=250, pairs=0, u8=40, i16=40, placed=0, depthwise=18, block=8, grouped_block=8, integer_block=8,
+        sum_ns=0.2, pack_ns=0.2, plane_ns=0.04, byte_ns=0.5,
+    ),
+    "neon_dot": Costs(
+        bits=400, grouped_bits=250, pairs=0, u8=140, i16=40, placed=0, depthwise=18, block=8, grouped_block=8, integer_block=8,
+        sum_ns=0.2, pack_ns=0.2, plane_ns=0.04, byte_ns=0.5,
+    ),
+    "neon_i8mm": Costs(
+        bits=400, grouped_bits=250, pairs=0, u8=260, i16=40, placed=0, depthwise=18, block=8, grouped_block=8, integer_block=8,
+        sum_ns=0.2, pack_ns=0.2, plane_ns=0.04, byte_ns=0.5,
+    ),
 }  # fmt: skip
 """By the kernels' instruction set. Measured: portable and avx2 on one core of a Zen 3. avx512 is no measurement of these kernels: rates
-are those of prototypes on a Zen 5, the rest is scaled by them."""
+are those of prototypes on a Zen 5, the rest is scaled by them. neon and its variants were never timed: rates are what the instructions
+of the inner loops take on two pipes of 128 bits at 2.5 GHz."""
 
 
 @dataclass(frozen=True, slots=True)

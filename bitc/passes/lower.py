@@ -82,7 +82,7 @@ class Lower(Pass):
     integers: str = "portable"
 
     def run(self, graph: Graph) -> Graph:
-        bits, costs = WeightForm(self.bit_block, self.byte_rows), CODED_COSTS[self.integers]
+        bits, costs = WeightForm(self.bit_block, self.byte_rows), CODED_COSTS.get(self.integers)
         forms = KernelForms(bits, self.float_block, INTEGER_FORMS[self.integers], costs)
         low = Lowering(graph, forms, needs=halo_needs(graph), users=graph.users(), weight_bytes=weight_bytes(graph))
         inputs = [

@@ -28,6 +28,8 @@ def coded_product(
 
     Geometry: one group, one run a window, one row of pixels.
     """
+    if low.forms.coded is None:
+        return None
     form, (_, _, columns, elements) = low.forms.integers, x.shape
     runs = runs_of(weights.shape[2:], attrs["dilations"], columns, elements, 1)
     fits = (runs.rows, runs.cols) == (1, 1) and runs.length <= MOST_RUN and runs.length % form.side_u8 == 0

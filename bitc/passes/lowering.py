@@ -21,12 +21,12 @@ NHWC_AXES = (0, 2, 3, 1)
 @dataclass(frozen=True, slots=True)
 class KernelForms:
     """How the target's kernels want their constants: bit weights, channels in a block of float and of sign weights, integers.
-    ``coded``: what these cost as bytes and as codes of few bits."""
+    ``coded``: what these cost as bytes and as codes of few bits; None where there are no kernels on codes."""
 
     bits: WeightForm
     float_block: int
     integers: IntegerForm
-    coded: CodedCosts
+    coded: CodedCosts | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from bitc.codegen import TARGETS, Target, native, supported_here, target
-from bitc.codegen.runtime_files import files_defining
+from bitc.codegen.runtime_files import available, files_defining
 from bitc.codegen.targets import cpu_features
 from bitc.errors import OptionError
 from bitc.resources import runtime_dir
@@ -21,7 +22,7 @@ FAMILIES = (
 def test_near_misses_are_named() -> None:
     with pytest.raises(OptionError, match="did you mean avx2"):
         target("avx")
-    with pytest.raises(OptionError, match="targets: portable, avx2, avx512, native"):
+    with pytest.raises(OptionError, match="targets: portable, avx2, avx512, neon, neon_dot, neon_i8mm, native"):
         target("quantum")
 
 
@@ -36,14 +37,17 @@ def test_native_is_the_last_target_that_runs_here() -> None:
 @pytest.mark.parametrize("t", TARGETS.values(), ids=lambda t: t.name)
 def test_every_target_has_every_kernel(t: Target) -> None:
     for family in FAMILIES:
-        assert files_defining([f"bitc_{family}_{t.isa}"])
+        assert files_defining([available(f"bitc_{family}_{t.isa}", t.isa, t.lesser)])
 
 
 @pytest.mark.parametrize("t", TARGETS.values(), ids=lambda t: t.name)
 def test_blocks_are_those_of_the_kernels(t: Target) -> None:
     texts = "".join(path.read_text(encoding="utf-8") for path in runtime_dir().glob("*.h"))
-    assert f"#define BITC_BCONV_BLOCK_{t.isa.upper()} {t.bits.block}\n" in texts
-    assert f"#define BITC_FCONV_BLOCK_{t.isa.upper()} {t.float_block}\n" in texts
+    for macro, block in (("BITC_BCONV_BLOCK", t.bits.block), ("BITC_FCONV_BLOCK", t.float_block)):
+        found = re.findall(rf"#define ({macro}_\w+) (\d+)\n", texts)
+        own = [dict(found).get(f"{macro}_{isa.upper()}") for isa in (t.isa, *t.lesser)]
+        assert next(number for number in own if number) == str(block)
+        assert not t.lesser or own[-1] == str(block), "portable kernels serve where there are no others"
 
 
 def test_features_are_read_from_cpuinfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,4 +59,7 @@ def test_features_are_read_from_cpuinfo(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     cpu_features.cache_clear()
     assert cpu_features(listing) == frozenset()
+    arm = tmp_path / "arm"
+    arm.write_text("processor\t: 0\nFeatures\t: fp asimd asimddp\n", encoding="ascii")
+    assert cpu_features(arm) == {"fp", "asimd", "asimddp"}
     cpu_features.cache_clear()

@@ -28,7 +28,9 @@ class Case:
     """A network with inputs of one item each: what the oracle answers, in which intervals the answers must lie, what the portable
     target answers on this machine. Outer sequences are of items, inner ones of outputs."""
 
-    name: str
+    model: Path
+    folder: Path
+    options: Mapping[str, Any]
     artifact: Artifact
     inputs: tuple[tuple[np.ndarray, ...], ...]
     truths: tuple[tuple[np.ndarray, ...], ...]
@@ -38,7 +40,7 @@ class Case:
 
 def prepare(model: Path, folder: Path, feeds: Mapping[str, np.ndarray], most: int, **options: Any) -> Case:
     """Compile ``model`` for the target portable into ``folder`` and find what is expected for the first ``most`` items in ``feeds``."""
-    artifact = bitc.compile(model, target="portable", out=folder, **options)
+    artifact = bitc.compile(model, target="portable", out=folder / "portable", **options)
     imported = import_model(model)
     oracle, session = oracle_for(model), artifact.session()
     inputs, truths, intervals, portable = [], [], [], []
@@ -50,7 +52,15 @@ def prepare(model: Path, folder: Path, feeds: Mapping[str, np.ndarray], most: in
         found = evaluate_intervals(imported, arrays)
         intervals.append(tuple(found[value] for value in imported.outputs))
         portable.append(tuple(session.run(None, named)))
-    return Case(model.stem, artifact, tuple(inputs), tuple(truths), tuple(intervals), tuple(portable))
+    answers_of = (tuple(truths), tuple(intervals), tuple(portable))
+    return Case(model, folder, options, artifact, tuple(inputs), *answers_of)
+
+
+def compiled(case: Case, target: str) -> Artifact:
+    """The network's C for ``target``."""
+    if target == "portable":
+        return case.artifact
+    return bitc.compile(case.model, target=target, out=case.folder / target, emit=("c",), **case.options)
 
 
 def _items(graph: Graph, feeds: Mapping[str, np.ndarray], most: int) -> list[tuple[np.ndarray, ...]]:

@@ -17,28 +17,32 @@ from pathlib import Path
 import numpy as np
 
 from bitc.oracle import load_model, model_inputs
-from tests.machines.agreement import Agreement, Case, agreement, prepare
-from tests.machines.machines import MACHINES, Machine, build, run
+from tests.machines.agreement import Agreement, Case, agreement, compiled, prepare
+from tests.machines.machines import AARCH64, MACHINES, build, run
 from tests.networks import building
 from tests.networks.published import PUBLISHED, QUANTIZED, Published
 from tests.runtime import harness
 
-X86 = tuple(name for name in building.TARGETS if name != "portable")
+X86 = ("avx2", "avx512")
+ARM = ("neon", "neon_dot", "neon_i8mm")
 
 
 def columns(chosen: str) -> list[str]:
-    """Names of what is compared: targets of this machine, then other machines; those that cannot be run here are left out."""
+    """Names of what is compared: targets of this machine, then other machines, for which portable is compiled, then targets of
+    aarch64. Those that cannot be run here are left out."""
     here = [name for name in X86 if not building.emulated(name) or harness.why_not(name) is None]
-    return [name for name in (*here, *(m.name for m in MACHINES if m.why_not() is None)) if chosen in name]
+    there = [machine.name for machine in MACHINES if machine.why_not() is None]
+    return [name for name in (*here, *there, *(ARM if AARCH64.name in there else ())) if chosen in name]
 
 
 def answers(case: Case, model: Path, column: str, folder: Path) -> Iterator[Sequence[np.ndarray]]:
     """The outputs of each item on ``column``."""
-    machine: Machine | None = next((m for m in MACHINES if m.name == column), None)
+    machine = AARCH64 if column in ARM else next((m for m in MACHINES if m.name == column), None)
     if machine is not None:
-        program = build(case.artifact, machine, 1)
+        artifact = compiled(case, column if column in ARM else "portable")
+        program = build(artifact, machine, 1)
         for inputs in case.inputs:
-            yield run(program, case.artifact, machine, inputs, 1)
+            yield run(program, artifact, machine, inputs, 1)
         return
     session = building.build(model, column, folder)
     names = [node.name for node in session.get_inputs()]
@@ -63,7 +67,7 @@ def row(network: Published, shared: Path, names: Sequence[str], samples: int) ->
     feeds = {model_inputs(load_model(model))[0].name: network.samples(shared)[0]}
     with tempfile.TemporaryDirectory(prefix="bitc-machines-") as scratch:
         folder = Path(scratch)
-        case = prepare(model, folder / "portable", feeds, samples)
+        case = prepare(model, folder, feeds, samples)
         labels = network.right is not None and not network.close
         here = [agreement(case, i, outputs, labels) for i, outputs in enumerate(case.portable)]
         cells = [verdict(here)]

@@ -56,6 +56,11 @@ class Machine:
         """The program of qemu that runs its programs, or None if there is none."""
         return shutil.which(self.qemu) or shutil.which(f"{self.qemu}-static")
 
+    def command(self, program: Path) -> tuple[str, ...]:
+        """The command that runs a program of it."""
+        assert self.emulator is not None, self.why_not()
+        return (self.emulator, *(("-cpu", self.cpu) if self.cpu else ()), str(program))
+
     def why_not(self) -> str | None:
         """Why nothing can be built for it or run on it here, or None."""
         if shutil.which(self.gcc[0]) is None:
@@ -138,9 +143,7 @@ def run(
     """The outputs for ``inputs``, each of ``items`` items."""
     order = machine.order
     fed = b"".join(np.ascontiguousarray(x, x.dtype.newbyteorder(order)).tobytes() for x in inputs)
-    assert machine.emulator is not None, machine.why_not()
-    cpu = ("-cpu", machine.cpu) if machine.cpu else ()
-    done = subprocess.run([machine.emulator, *cpu, str(program)], input=fed, capture_output=True, check=False)
+    done = subprocess.run(machine.command(program), input=fed, capture_output=True, check=False)
     assert done.returncode == 0, f"{machine.name}: {program.name} ended with {done.returncode}: {done.stderr!r}"
     found, at = [], 0
     for port in artifact.manifest["outputs"]:

@@ -10,8 +10,8 @@ import pytest
 
 import bitc
 from bitc.oracle import load_model, model_inputs
-from tests.machines.agreement import Case, agreement, prepare
-from tests.machines.machines import MACHINES, Machine, build, run
+from tests.machines.agreement import Case, agreement, compiled, prepare
+from tests.machines.machines import AARCH64, MACHINES, Machine, build, run
 from tests.networks.published import QUANTIZED
 from tests.networks.random_models import random_network
 
@@ -22,6 +22,8 @@ PUBLISHED = ("kws_dscnn_int8_qop", "mnist_cnn_qdq_u8u8", "floatquant_exec_qonnx_
 SAMPLES = 2
 
 for_each_machine = pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+
+for_each_target = pytest.mark.parametrize("target", ["neon", "neon_dot", "neon_i8mm"])
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +55,22 @@ def published(request: pytest.FixtureRequest, folder: Path, shared: Path) -> Cas
     return prepare(path, folder / request.param, {name: network.samples(shared)[0]}, SAMPLES)
 
 
-def agrees(case: Case, machine: Machine, labels: bool = True, compiler: tuple[str, ...] | None = None) -> None:
-    """Build and run ``case`` for ``machine``, item by item."""
+def agrees(
+    case: Case,
+    machine: Machine,
+    *,
+    target: str = "portable",
+    labels: bool = True,
+    compiler: tuple[str, ...] | None = None,
+) -> None:
+    """Build ``case`` for ``target`` and run it on ``machine``, item by item."""
     reason = machine.why_not()
     if reason is not None:
         pytest.skip(reason)
-    program = build(case.artifact, machine, 1, compiler)
+    artifact = compiled(case, target)
+    program = build(artifact, machine, 1, compiler)
     for item, inputs in enumerate(case.inputs):
-        found = agreement(case, item, run(program, case.artifact, machine, inputs, 1), labels)
+        found = agreement(case, item, run(program, artifact, machine, inputs, 1), labels)
         assert not found.complaints, str(found)
 
 
@@ -80,6 +90,35 @@ def test_random_networks(random: Case, machine: Machine) -> None:
 @pytest.mark.parametrize("published", PUBLISHED, indirect=True)
 def test_published_networks(published: Case, machine: Machine) -> None:
     agrees(published, machine)
+
+
+@for_each_target
+@pytest.mark.parametrize("own", OWN, indirect=True)
+def test_the_projects_networks_on_neon(own: Case, target: str) -> None:
+    agrees(own, AARCH64, target=target)
+
+
+@for_each_target
+@pytest.mark.parametrize("random", SEEDS, indirect=True)
+def test_random_networks_on_neon(random: Case, target: str) -> None:
+    agrees(random, AARCH64, target=target, labels=False)
+
+
+@for_each_target
+@pytest.mark.parametrize("published", PUBLISHED, indirect=True)
+def test_published_networks_on_neon(published: Case, target: str) -> None:
+    agrees(published, AARCH64, target=target)
+
+
+@for_each_target
+def test_kernels_of_the_target_are_called(target: str, folder: Path) -> None:
+    """The variants' own where they have one, else plain NEON's."""
+    artifact = bitc.compile(
+        MODELS / "digits_mixed_w8_w1.onnx", target=target, out=folder / f"called_{target}", emit=("c",)
+    )
+    kernels = {layer["kernel"] for layer in artifact.manifest["layers"] if layer["macs"]}
+    bits = {"bitc_bconv_acc_neon", "bitc_bconv_bits_neon"}
+    assert kernels == {*bits, "bitc_fconv_neon", f"bitc_iconv_u8_i8_{target}"}
 
 
 @for_each_machine

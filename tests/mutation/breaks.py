@@ -22,7 +22,7 @@ class Break:
         return f"{self.file.removesuffix('.h')}: {self.what}"
 
 
-PORTABLE, AVX2, AVX512 = " -k portable", " -k avx2", " -k avx512"
+PORTABLE, AVX2, AVX512, NEON = " -k portable", " -k avx2", " -k avx512", " -k neon"
 BCONV, GROUPED, PACK, PAIRS = "test_bconv.py", "test_bconv_grouped.py", "test_bpack.py", "test_bpairs.py"
 FCONV, GEMM, POOL, REDUCE = "test_f32_conv.py", "test_f32_gemm.py", "test_f32_pool.py", "test_f32_reduce.py"
 ICONV, IDEPTH, WINOGRAD, PLAIN = "test_iconv.py", "test_idepthwise.py", "test_iwinograd.py", "test_plain_products.py"
@@ -359,6 +359,95 @@ BREAKS = (
         "v >= length ? length - 1 : v",
         "v >= length ? 0 : v",
         "test_index.py",
+    ),
+    Break(
+        "bits",
+        "byte counters emptied too late",
+        "bconv_pops_neon.h",
+        "FULL = 255 / 8",
+        "FULL = 255 / 4",
+        BCONV + NEON,
+    ),
+    Break("bits", "border class of the tile's first pixel", "bconv_neon.h", "y, at.x + p)", "y, at.x)", BCONV + NEON),
+    Break(
+        "bits",
+        "threshold met by equality",
+        "bconv_neon.h",
+        "vcgtq_s32(pops[p].high",
+        "vcgeq_s32(pops[p].high",
+        BCONV + NEON,
+    ),
+    Break(
+        "bits by groups",
+        "the mask lost",
+        "bconv_pops_neon.h",
+        "if (mask) differing",
+        "if (0) differing",
+        GROUPED + NEON,
+    ),
+    Break(
+        "packing",
+        "NaN is above every threshold",
+        "bpack_neon.h",
+        "(uint64_t)!(x[k] >= thr[k])",
+        "(uint64_t)(x[k] < thr[k])",
+        PACK + NEON,
+    ),
+    Break("packing", "the order of bits", "bits_neon.h", "{1, 2, 4, 8,", "{2, 1, 4, 8,", PACK + NEON),
+    Break(
+        "float products",
+        "one term too few",
+        "f32_tile_neon.h",
+        "for (; k < end; k++, i++)",
+        "for (; k + 1 < end; k++, i++)",
+        FCONV + NEON,
+    ),
+    Break(
+        "float products", "a sign in the wrong place", "f32_tile_neon.h", "{1, 2, 4, 8,", "{2, 1, 4, 8,", FCONV + NEON
+    ),
+    Break(
+        "float depthwise",
+        "one row of taps too few",
+        "f32_depthwise_neon.h",
+        "r < g->taps_h; r++",
+        "r + 1 < g->taps_h; r++",
+        FCONV + NEON,
+    ),
+    Break(
+        "float matrices",
+        "the matrix before",
+        "f32_gemm_neon.h",
+        "o * s->w_outer + i * s->w_inner",
+        "o * s->w_outer",
+        GEMM + NEON,
+    ),
+    Break(
+        "integer products", "a lost lane", "iconv_neon.h", "BITC_ILANE_NEON(5);", "BITC_ILANE_NEON(4);", ICONV + NEON
+    ),
+    Break(
+        "integer products",
+        "pixels past the block",
+        "iconv_walk_neon.h",
+        "left > 2 ? bitc_imin32(8, left) : 1",
+        "left > 2 ? 8 : 1",
+        ICONV + NEON,
+    ),
+    Break(
+        "integer products",
+        "128 is not taken back",
+        "iconv_neon_dot.h",
+        "vshlq_n_s32(all.high, 7)",
+        "vshlq_n_s32(all.high, 6)",
+        ICONV + NEON,
+    ),
+    Break("integer products", "two pixels exchanged", "iconv_neon_i8mm.h", "p % 2 == 0", "p % 2 == 1", ICONV + NEON),
+    Break(
+        "integer depthwise",
+        "one tap too few",
+        "idepthwise_neon.h",
+        "t < g->taps_w; t++",
+        "t + 1 < g->taps_w; t++",
+        IDEPTH + NEON,
     ),
     Break("half floats", "infinity too early", "half.h", "rounded > 65504.0", "rounded >= 65504.0", "test_half.py"),
 )

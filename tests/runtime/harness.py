@@ -5,8 +5,9 @@
 ``typedef struct`` s are read from the headers themselves, so a test never repeats a signature. Helpers whose prototype
 names a vector type (``__m256i`` ...) are not exported.
 
-``isa`` is one of ``ISAS``. Where the CPU lacks it, ``avx512`` is compiled against the emulating ``immintrin.h`` in
-``emulation/`` (SIMDe); ``why_not(isa)`` says why a set can be neither run nor emulated here.
+``isa`` is one of ``ISAS`` or, for the kernels that have them, of ``VARIANTS``. Where the CPU lacks it, ``avx512`` is compiled
+against the emulating ``immintrin.h`` in ``emulation/`` (SIMDe), and NEON for another machine that qemu emulates (``remote.py``);
+``why_not(isa)`` says why a set can be neither run nor emulated here.
 """
 
 import atexit
@@ -27,6 +28,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from bitc.codegen.targets import NEON, NEON_DOT, NEON_I8MM, supported_here
+from tests.machines.machines import AARCH64
+
+from .remote import HEADER, HERE, Remote, stubs
+
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
 EMULATION = Path(__file__).resolve().parent / "emulation"
 
@@ -46,7 +52,10 @@ FLAGS = {
     "avx2": ("-mavx2", "-mfma"),
     "avx512": ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vpopcntdq", "-mavx512vnni", "-mfma"),
 }
-ISAS = tuple(FLAGS)
+ARM = {target.isa: target for target in (NEON, NEON_DOT, NEON_I8MM)}
+FLAGS |= {isa: target.cflags for isa, target in ARM.items()}
+VARIANTS = ("neon_dot", "neon_i8mm")
+ISAS = tuple(isa for isa in FLAGS if isa not in VARIANTS)
 COMPILERS = tuple(name for name in ("gcc", "clang", "clang-19") if shutil.which(name))
 _CPU_FEATURES = {
     "portable": (),
@@ -54,6 +63,8 @@ _CPU_FEATURES = {
     "avx512": ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vpopcntdq", "avx512vnni"),
 }
 _GUARD = 0xA5
+_VECTOR = re.compile(r"__m\d|\b\w+\d+x\d+_t\b")
+"""In the names of vector types."""
 
 for_each_isa = pytest.mark.parametrize("isa", ISAS)
 """Decorator: one test for each instruction set, as the argument ``isa``; skipped where it cannot be run."""
@@ -68,10 +79,15 @@ def _scratch() -> Path:
 
 def _compile(source: str, compiler: str, flags: tuple[str, ...]) -> Path:
     """Build ``source`` as a shared library; raise ``RuntimeError`` with the compiler's words if it refuses."""
+    return _build(source, (compiler,), (*flags, "-fPIC", "-shared"))
+
+
+def _build(source: str, compiler: tuple[str, ...], flags: tuple[str, ...]) -> Path:
+    """Build ``source``; raise ``RuntimeError`` with the compiler's words if it refuses."""
     name = hashlib.sha256(repr((source, compiler, flags)).encode()).hexdigest()[:16]
     c_file, library = _scratch() / f"{name}.c", _scratch() / f"{name}.so"
     c_file.write_text(source, encoding="utf-8")
-    command = [compiler, *flags, "-fPIC", "-shared", "-o", str(library), str(c_file), "-lm"]
+    command = [*compiler, *flags, "-o", str(library), str(c_file), "-lm"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
@@ -81,6 +97,8 @@ def _compile(source: str, compiler: str, flags: tuple[str, ...]) -> Path:
 @functools.cache
 def cpu_has(isa: str) -> bool:
     """Whether this machine executes ``isa`` natively."""
+    if isa in ARM:
+        return supported_here(ARM[isa])
     if not _CPU_FEATURES[isa]:
         return True
     tests = " && ".join(f'__builtin_cpu_supports("{feature}")' for feature in _CPU_FEATURES[isa])
@@ -111,6 +129,8 @@ def why_not(isa: str) -> str | None:
         return "no C compiler found"
     if cpu_has(isa):
         return None
+    if isa in ARM:
+        return AARCH64.why_not()
     if isa != "avx512":
         return f"this CPU has no {isa}"
     return None if _has_simde() else "this CPU has no avx512 and SIMDe (libsimde-dev) is not installed to emulate it"
@@ -157,11 +177,13 @@ def _interface(text: str) -> tuple[list[str], dict[str, str], dict[str, int]]:
     """Struct typedefs, prototypes by function name and integer macros found in a header's text."""
     text = re.sub(r"/\*.*?\*/", " ", text, flags=re.S)
     types = re.findall(r"^typedef (?:struct \w+ \{.*?^\} \w+|[^{};]+\));", text, re.S | re.M)
-    structs = [declaration for declaration in types if "__m" not in declaration]
+    held = [re.findall(r"\w+", declaration)[-1] for declaration in types if _VECTOR.search(declaration)]
+    vectors = re.compile("|".join([_VECTOR.pattern, *(rf"\b{name}\b" for name in held)]))
+    structs = [declaration for declaration in types if not vectors.search(declaration)]
     prototypes = {}
     text += _instances(text)
     for result, name, arguments in re.findall(r"^static inline ([\w *]+?)\b(bitc_\w+)\(([^)]*)\)\s*\{", text, re.M):
-        if "__m" not in result + arguments:
+        if not vectors.search(result + arguments):
             prototypes[name] = f"{result} {name}({arguments.replace('BITC_RESTRICT', '')});"
     constants = {name: int(value) for name, value in re.findall(r"^#define (BITC_\w+) (\d+)$", text, re.M)}
     return structs, prototypes, constants
@@ -211,6 +233,8 @@ def kernels(*headers: str, isa: str, compiler: str = COMPILERS[0] if COMPILERS e
         RuntimeError: the compiler rejects the headers; the text is its output.
     """
     source = _source(headers)
+    if isa in ARM and not cpu_has(isa):
+        return _remote_kernels(source, FLAGS[isa])
     if cpu_has(isa):
         flags: tuple[str, ...] = (*STRICT, f"-I{RUNTIME}", *FLAGS[isa])
     else:  # SIMDe's own code is not clean under our warnings; ``check_compiles`` holds ours to them
@@ -232,13 +256,35 @@ def kernels(*headers: str, isa: str, compiler: str = COMPILERS[0] if COMPILERS e
     return Kernels(ffi, functions, source.constants)
 
 
+def _remote_kernels(source: _Source, flags: tuple[str, ...]) -> Kernels:
+    """The kernels in a program of the other machine."""
+    ffi = cffi.FFI()
+    ffi.cdef("\n".join(source.structs))
+    kinds = {name: ffi.typeof(_pointer_type(name, text)) for name, text in source.prototypes.items()}
+    includes = "".join(line + "\n" for line in source.text.splitlines() if line.startswith("#include"))
+    text = f'{includes}#include "{HERE / "remote.c"}"\n{stubs(ffi, kinds)}'
+    (_scratch() / "remote.h").write_text(HEADER, encoding="utf-8")
+    flags = ("-std=gnu99", "-O1", "-w", "-static", *flags, f"-I{RUNTIME}", f"-I{_scratch()}")
+    program = _build(text, AARCH64.gcc, flags)
+    remote = Remote(ffi, AARCH64.command(program), kinds)
+    return Kernels(ffi, remote.functions(), source.constants)
+
+
+def _pointer_type(name: str, prototype: str) -> str:
+    return re.sub(rf"\b{name}\(", "(*)(", prototype, count=1).rstrip(";")
+
+
 def check_compiles(*headers: str, isa: str, compiler: str) -> None:
-    """Compile ``headers`` natively for ``isa`` under the strict flags, every kernel referenced.
+    """Compile ``headers`` natively (those of another machine for that) for ``isa`` under the strict flags, every kernel referenced.
 
     Raises:
         RuntimeError: the compiler warns or fails; the text is its output.
     """
-    _compile(_source(headers).text, compiler, (*STRICT, f"-I{RUNTIME}", *FLAGS[isa]))
+    flags = (*STRICT, "-fPIC", "-shared", f"-I{RUNTIME}", *FLAGS[isa])
+    command: tuple[str, ...] = (compiler,)
+    if isa in ARM and not cpu_has(isa):
+        command = AARCH64.gcc if compiler == "gcc" else (compiler, f"--target={AARCH64.triplet}")
+    _build(_source(headers).text, command, flags)
 
 
 @contextmanager

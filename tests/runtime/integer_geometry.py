@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitc.ir.integer_packing import INTEGERS_AVX2, INTEGERS_AVX512, INTEGERS_PORTABLE
+from bitc.ir.integer_packing import INTEGER_FORMS
 from bitc.ir.types import DType
-
-from .harness import ISAS
 
 Array = npt.NDArray[Any]
 
-FORMS = dict(zip(ISAS, (INTEGERS_PORTABLE, INTEGERS_AVX2, INTEGERS_AVX512), strict=True))
+FORMS = INTEGER_FORMS
 
 EXTREMES = {
     DType.U8: (0, 255, 128, 1),

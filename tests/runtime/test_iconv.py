@@ -19,10 +19,11 @@ from bitc.ir.integer_packing import (
 from bitc.ir.placed_weights import SIDE, Walk, place_weights
 from bitc.ir.types import DType
 
-from .harness import COMPILERS, Kernels, check_compiles, for_each_isa, guarded, kernels, why_not
+from .harness import COMPILERS, ISAS, VARIANTS, Kernels, check_compiles, guarded, kernels, why_not
 from .integer_geometry import FORMS, Array, Conv, fenced, values
 
 STORAGE = ((DType.U8, DType.I8), (DType.I16, DType.I8), (DType.I16, DType.I16))
+for_each_isa_or_variant = pytest.mark.parametrize("isa", [*ISAS, *VARIANTS])
 CHANNELS = (1, 2, 3, 4, 5, 7, 8, 15, 16, 17)
 
 
@@ -94,8 +95,10 @@ def _weights(rng: np.random.Generator, conv: Conv, x: DType, w: DType, extreme: 
     return made
 
 
-@for_each_isa
-@pytest.mark.parametrize(("x_type", "w_type"), STORAGE)
+@pytest.mark.parametrize(
+    ("isa", "x_type", "w_type"),
+    [*((isa, *types) for isa in ISAS for types in STORAGE), *((isa, DType.U8, DType.I8) for isa in VARIANTS)],
+)
 def test_iconv(isa: str, x_type: DType, w_type: DType) -> None:
     k, form = kernels(f"iconv_{isa}.h", isa=isa), FORMS[isa]
     function, side = f"bitc_iconv_{x_type}_{w_type}_{isa}", form.side(x_type)
@@ -121,7 +124,7 @@ def test_iconv(isa: str, x_type: DType, w_type: DType) -> None:
         np.testing.assert_array_equal(np.asarray(meaning)[0], expected, str(conv))
 
 
-@for_each_isa
+@for_each_isa_or_variant
 @pytest.mark.parametrize("highest", [1, 15, 127, 255])
 def test_chains_of_sixteen_bits(isa: str, highest: int) -> None:
     """u8 activations up to ``highest`` and weights as large as keep at least one pair within 16 bits: chains of every length."""
@@ -174,11 +177,12 @@ def test_placed_weights(highest: int, extreme: bool) -> None:
             np.testing.assert_array_equal(y, expected, str(conv))
 
 
-@for_each_isa
+@for_each_isa_or_variant
 def test_sums_reach_the_ends_of_int32(isa: str) -> None:
     """The largest sums that fit, from a base at the other end: no instruction saturates on the way."""
     k, form = kernels(f"iconv_{isa}.h", isa=isa), FORMS[isa]
-    for x_type, length, (low, high) in ((DType.U8, 66047, (-127, 127)), (DType.I16, 516, (-127, 127))):
+    cases = ((DType.U8, 66047, (-127, 127)), (DType.I16, 516, (-127, 127)))
+    for x_type, length, (low, high) in cases[: 1 if isa in VARIANTS else 2]:
         conv = replace(Conv((1, 2), 2, 1), in_c=length)
         x = np.full(conv.in_shape, np.iinfo(x_type.numpy).max, x_type.numpy)
         w = np.array([[low], [high]], np.int8).repeat(length, 1)[:, :, np.newaxis, np.newaxis]
@@ -192,7 +196,7 @@ def test_sums_reach_the_ends_of_int32(isa: str) -> None:
         np.testing.assert_array_equal(got, conv.reference(x, w, base), str(conv))
 
 
-@for_each_isa
+@for_each_isa_or_variant
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_compiles_without_warnings(isa: str, compiler: str) -> None:
     check_compiles(f"iconv_{isa}.h", isa=isa, compiler=compiler)
