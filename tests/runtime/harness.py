@@ -281,10 +281,14 @@ def check_compiles(*headers: str, isa: str, compiler: str) -> None:
         RuntimeError: the compiler warns or fails; the text is its output.
     """
     flags = (*STRICT, "-fPIC", "-shared", f"-I{RUNTIME}", *FLAGS[isa])
-    command: tuple[str, ...] = (compiler,)
-    if isa in ARM and not cpu_has(isa):
-        command = AARCH64.gcc if compiler == "gcc" else (compiler, f"--target={AARCH64.triplet}")
-    _build(_source(headers).text, command, flags)
+    _build(_source(headers).text, compiler_for(isa, compiler), flags)
+
+
+def compiler_for(isa: str, compiler: str) -> tuple[str, ...]:
+    """The command of ``compiler`` that compiles for ``isa``, on another machine if need be."""
+    if isa not in ARM or cpu_has(isa):
+        return (compiler,)
+    return AARCH64.gcc if compiler == "gcc" else (compiler, f"--target={AARCH64.triplet}")
 
 
 @contextmanager
