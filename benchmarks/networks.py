@@ -51,12 +51,23 @@ BINARIZERS: dict[str, Callable[[Graph, str], str]] = {"sign": sign, "where": ste
 
 
 def birealnet18(
-    size: int = 224, width: int = 64, classes: int = 1000, blocks: int = 4, binarizer: str = "sign"
+    size: int = 224,
+    width: int = 64,
+    classes: int = 1000,
+    blocks: int = 4,
+    binarizer: str = "sign",
+    small_images: bool = False,
 ) -> onnx.ModelProto:
-    """Bi-Real Net with 18 layers (Liu et al. 2018): a float shortcut around each 3x3 convolution of bits, float stem and 1x1 shortcuts."""
+    """Bi-Real Net with 18 layers (Liu et al. 2018): a float shortcut around each 3x3 convolution of bits, float stem and 1x1 shortcuts.
+
+    For ``small_images`` the stem is a 3x3 convolution that keeps the size, as ResNets for CIFAR-10 have it.
+    """
     g, binarize = Graph("birealnet18", (1, 3, size, size)), BINARIZERS[binarizer]
-    x = g.norm(g.conv("x", g.normal(width, 3, 7, 7), stride=2), width)
-    x, channels = g.max_pool(x, 3, 2, 1), width
+    if small_images:
+        x = g.norm(g.conv("x", g.normal(width, 3, 3, 3)), width)
+    else:
+        x = g.max_pool(g.norm(g.conv("x", g.normal(width, 3, 7, 7), stride=2), width), 3, 2, 1)
+    channels = width
     for stage in range(4):
         for block in range(blocks):
             stride = 2 if stage and not block else 1
@@ -171,6 +182,13 @@ CASES: dict[str, Case] = {
     "birealnet18": Case("net_birealnet18", "w1a1", birealnet18, {}, {**_SMALL, "blocks": 2}),
     "birealnet18_where": Case(
         "net_birealnet18", "w1a1-where", birealnet18, {"binarizer": "where"}, {**_SMALL, "blocks": 2}
+    ),
+    "birealnet18_cifar": Case(
+        "net_birealnet18_cifar",
+        "w1a1",
+        birealnet18,
+        {"size": 32, "classes": 10, "small_images": True},
+        {"size": 16, "width": 16, "blocks": 2},
     ),
     "quicknet": Case("net_quicknet", "w1a1", quicknet, {}, {**_SMALL, "blocks": 1}),
     "vgg_small": Case("net_vgg_small", "w1a1", vgg_small, {}, {"size": 16, "width": 16, "dense": 40}),

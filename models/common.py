@@ -29,6 +29,7 @@ import torch
 from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.onnx import TrainingMode
 
 SPLIT_SEED = 0
 GOLDEN_IMAGES = 16
@@ -44,7 +45,7 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Grey images f32[N,1,H,W] scaled to [-1, 1] (-1 is background, +1 is full ink) and their classes i64[N]."""
+    """Images f32[N,C,H,W] (grey: C is 1) scaled to [-1, 1] (-1 is background, +1 is full ink) and their classes i64[N]."""
 
     name: str
     train_x: Images
@@ -78,6 +79,26 @@ def mnist_dataset(folder: Path) -> Dataset:
     if not (folder / "train-images-idx3-ubyte.gz").exists():
         return _split("mnist", test_x, test_y, held_out=2000)
     return Dataset("mnist", *_idx_pair(folder, "train"), test_x, test_y)
+
+
+def cifar10_dataset(folder: Path) -> Dataset:
+    """CIFAR-10 from a folder of its binary version (``data_batch_1..5.bin``, ``test_batch.bin``): 32x32 RGB, p/127.5 - 1.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is not whole records of 1 + 3,072 bytes.
+    """
+    train = [_cifar_batch(folder / f"data_batch_{number}.bin") for number in range(1, 6)]
+    train_x, train_y = (np.concatenate(part) for part in zip(*train, strict=True))
+    return Dataset("cifar10", train_x, train_y, *_cifar_batch(folder / "test_batch.bin"))
+
+
+def _cifar_batch(path: Path) -> tuple[Images, Labels]:
+    content = np.frombuffer(path.read_bytes(), np.uint8)
+    if not content.size or content.size % 3073:
+        raise ValueError(f"{path}: not a batch of CIFAR-10's binary version")
+    records = content.reshape(-1, 3073)
+    return (records[:, 1:].reshape(-1, 3, 32, 32) / 127.5 - 1).astype(np.float32), records[:, 0].astype(np.int64)
 
 
 def _split(name: str, images: Images, classes: Labels, held_out: int) -> Dataset:
@@ -185,7 +206,7 @@ def train(network: nn.Module, dataset: Dataset, recipe: Recipe) -> None:
     network.train()
     for epoch in range(epochs):
         total = 0.0
-        for x, y in _batches(dataset, recipe.batch, recipe.seed + epoch):
+        for x, y in batches(dataset, recipe.batch, recipe.seed + epoch):
             optimizer.zero_grad()
             loss = functional.cross_entropy(network(x), y)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -199,7 +220,8 @@ def train(network: nn.Module, dataset: Dataset, recipe: Recipe) -> None:
     network.eval()
 
 
-def _batches(dataset: Dataset, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(dataset: Dataset, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images and classes of the training part, ``batch`` at a time, in an order fixed by the seed."""
     order = np.random.default_rng(seed).permutation(len(dataset.train_x))
     for start in range(0, len(order), batch):
         rows = order[start : start + batch]
@@ -209,21 +231,25 @@ def _batches(dataset: Dataset, batch: int, seed: int) -> Iterator[tuple[Tensor, 
 # ---------------------------------------------------------------------------------------------------- export, measure
 
 
-def export_onnx(network: nn.Module, image_size: int) -> onnx.ModelProto:
-    """The eval-mode network: x f32[N,1,H,W] -> logits f32[N,10]; binary weights stay latent floats under a Sign."""
+def export_onnx(network: nn.Module, image_size: int, channels: int = 1, fold_norms: bool = True) -> onnx.ModelProto:
+    """The eval-mode network: x f32[N,channels,H,W] -> logits f32[N,10]; binary weights stay latent floats under a Sign.
+
+    With `fold_norms` a BatchNorm behind a convolution of constant weights is multiplied into them.
+    """
     assert all(bool((w != 0).all()) for w in _binary_latents(network)), "a latent of 0 would make a ternary weight"
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the TorchScript exporter is deprecated, and wanted here
         path = Path(folder, "model.onnx")
         torch.onnx.export(
             network.eval(),
-            (torch.zeros(2, 1, image_size, image_size),),
+            (torch.zeros(2, channels, image_size, image_size),),
             path,
             input_names=["x"],
             output_names=["logits"],
             dynamic_axes={"x": {0: "N"}, "logits": {0: "N"}},
             opset_version=OPSET,
             dynamo=False,
+            training=TrainingMode.EVAL if fold_norms else TrainingMode.PRESERVE,
         )
         model = onnx.load(path)
     for node in model.graph.node:

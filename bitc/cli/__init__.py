@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from bitc.cli import benching, build, doctor, explaining, inspecting, operators, running, verify
+from bitc.cli import benching, build, doctor, explaining, inspecting, operators, reporting, running, verify
 from bitc.cli.console import report_crash, report_error
 from bitc.errors import BitcError, Diagnostic, ModelError
 
@@ -24,6 +24,7 @@ app.command("check")(verify.check_command)
 app.command("run")(running.run_command)
 app.command("inspect")(inspecting.inspect_command)
 app.command("explain")(explaining.explain_command)
+app.command("report")(reporting.report_command)
 app.command("bench")(benching.bench_command)
 app.command("ops")(operators.ops_command)
 app.add_typer(verify.golden, name="golden")

@@ -79,13 +79,22 @@ def channel_tree(rows: np.ndarray) -> ChannelTree:
     bits = rows if rows.dtype == bool else rows < 0
     direct = hamming(bits)
     distances = np.minimum(direct, bits.shape[1] - direct)
-    parent = _from_centre(_prim(distances))
+    parent = spanning_parents(distances)
     edges = np.maximum(parent, 0), np.arange(len(parent))
     hung = parent != ROOT
     negated = hung & (direct[edges] * 2 > bits.shape[1])
     depth = _depths(parent)
     order = _preorder(parent)
     return ChannelTree(parent, negated, np.where(hung, distances[edges], 0), depth, order, bits.shape[1])
+
+
+def spanning_parents(distances: np.ndarray) -> np.ndarray:
+    """The parents int64 [C] (:data:`ROOT` for the root) of a minimum spanning tree for integer ``distances`` [C, C], whatever they count.
+
+    >>> spanning_parents(np.array([[0, 1, 2], [1, 0, 1], [2, 1, 0]])).tolist()
+    [1, -1, 1]
+    """
+    return _from_centre(_prim(distances))
 
 
 def _prim(distances: np.ndarray) -> np.ndarray:

@@ -1,0 +1,125 @@
+"""What a network costs by the published measures, and what the trees of its binary layers would save: ``bitc report``.
+
+Reads the model as imported, before a target or a kernel is chosen; measured time is asked of :mod:`bitc.explain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bitc.compiler import Options
+from bitc.explain import explain
+from bitc.report.metrics import BitOps, Costs, WeightBytes, costs, weight_bytes
+from bitc.report.products import Product, products
+from bitc.report.trees import Edge, TreeFacts, bit_ops, tree_facts
+
+__all__ = ["BitOps", "Costs", "Edge", "Layer", "Product", "Report", "TreeFacts", "WeightBytes", "report"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A product; ``tree`` where it is binary; ``seconds`` of one call on one item where time was asked for and this layer has its own."""
+
+    product: Product
+    tree: TreeFacts | None
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """``counted``: bit operations by the published convention (binary convolutions of more than one tap); ``binary``: of all binary layers.
+
+    ``seconds`` of one call, all layers and the rest, for ``target``; None where time was not asked for.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    costs: Costs
+    weights: WeightBytes
+    counted: BitOps
+    binary: BitOps
+    target: str
+    seconds: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: all fields and what follows from them, but for the weights themselves."""
+        layers = [_layer_dict(layer) for layer in self.layers]
+        weights = {**asdict(self.weights), "total": self.weights.total}
+        return {
+            "name": self.name,
+            "costs": asdict(self.costs),
+            "weight_bytes": weights,
+            "counted": asdict(self.counted),
+            "binary": asdict(self.binary),
+            "target": self.target,
+            "seconds": self.seconds,
+            "layers": layers,
+        }
+
+
+def report(
+    model: str | Path,
+    *,
+    options: Options | None = None,
+    inputs: Mapping[str, np.ndarray] | None = None,
+    time: bool = False,
+    target: str = "native",
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Report:
+    """Count ``model``'s products and grow the trees of its binary layers; ``inputs`` (samples by name) measure firing rates.
+
+    With ``time`` it is compiled for ``target`` and its layers are timed. Raises a :class:`bitc.errors.BitcError` where importing,
+    and with ``time`` compiling and running, does.
+    """
+    options = options if options is not None else Options()
+    found, other = products(model, options, inputs)
+    timed = explain(model, target=target, options=options, time=True, progress=progress) if time else None
+    by_node = {product.node: product.seconds for product in timed.products} if timed else {}
+    layers = tuple(
+        Layer(product, _grown(product, number, len(found), progress), by_node.get(product.node))
+        for number, product in enumerate(found)
+    )
+    grown = [(layer.product, layer.tree) for layer in layers if layer.tree is not None]
+    return Report(
+        name=Path(model).stem,
+        layers=layers,
+        costs=costs(found),
+        weights=weight_bytes(found, other),
+        counted=bit_ops([(product, tree) for product, tree in grown if product.is_counted]),
+        binary=bit_ops(grown),
+        target=timed.target if timed else "",
+        seconds=timed.seconds if timed else None,
+    )
+
+
+def _grown(
+    product: Product, number: int, count: int, progress: Callable[[str, int, int], None] | None
+) -> TreeFacts | None:
+    if progress is not None:
+        progress("trees", number, count)
+    return tree_facts(product)
+
+
+def _layer_dict(layer: Layer) -> dict[str, Any]:
+    product, tree = layer.product, layer.tree
+    kept = {
+        "node": product.node,
+        "op_type": product.op_type,
+        "macs": product.macs,
+        "bits": list(product.bits),
+        "pixels": product.pixels,
+        "channels": product.channels,
+        "weights": product.weights,
+        "firing": product.firing,
+        "counted": product.is_counted,
+        "seconds": layer.seconds,
+        "tree": None,
+    }
+    if tree is not None:
+        kept["tree"] = {**asdict(tree), "parameters": tree.parameters, "ratio": tree.ratio}
+    return kept
