@@ -104,7 +104,8 @@ def write_artifact(
 ) -> Artifact:
     """Write ``texts`` (and ``binaries``) as the folder ``directory``, build what ``emit`` asks for.
 
-    ``texts`` must hold ``manifest.json``, ``<name>.h`` and ``<name>.c``. An older artefact in ``directory`` is replaced; files
+    ``texts`` must hold ``manifest.json``, ``<name>.h`` and ``<name>.c``; where the manifest has ``variants``, each has a C file of its
+    own, compiled with its flags besides ``target_cflags``. An older artefact in ``directory`` is replaced; files
     in it that bitc did not write are kept. Raises :class:`OptionError` if the folder is something else or cannot be written,
     :class:`ToolchainError`.
     """
@@ -116,14 +117,25 @@ def write_artifact(
         for file_name, content in (binaries or {}).items():
             (made / file_name).write_bytes(content)
         artifact = Artifact(made, name, json.loads(texts[MANIFEST]))
-        if "so" in emit:
-            toolchain.compile_shared(artifact.source, artifact.library, target_cflags)
-        if "pyext" in emit:
-            _build_extension(artifact, target_cflags)
+        if "so" in emit or "pyext" in emit:
+            _build_binaries(artifact, emit, target_cflags)
     return Artifact(out, name, artifact.manifest)
 
 
-def _build_extension(artifact: Artifact, target_cflags: Sequence[str]) -> None:
+def _build_binaries(artifact: Artifact, emit: Sequence[str], target_cflags: Sequence[str]) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        objects = []
+        for variant in artifact.manifest.get("variants", {}).values():
+            source = artifact.directory / f"{variant['part']}.c"
+            built = Path(scratch) / f"{variant['part']}.o"
+            objects.append(toolchain.compile_object(source, built, (*variant["cflags"], *target_cflags)))
+        if "so" in emit:
+            toolchain.compile_shared(artifact.source, artifact.library, target_cflags, objects=objects)
+        if "pyext" in emit:
+            _build_extension(artifact, target_cflags, objects)
+
+
+def _build_extension(artifact: Artifact, target_cflags: Sequence[str], objects: Sequence[Path]) -> None:
     """cffi's API mode: the wrapper calls the network directly, without libffi."""
     ffi = cffi.FFI()
     ffi.cdef(declarations(artifact.header.read_text(encoding="utf-8")))
@@ -133,7 +145,7 @@ def _build_extension(artifact: Artifact, target_cflags: Sequence[str]) -> None:
         with contextlib.redirect_stdout(io.StringIO()):  # cffi says "generating ..."
             ffi.emit_c_code(str(wrapper))
         include = f"-I{artifact.directory}"
-        toolchain.compile_extension([wrapper, artifact.source], artifact.extension, [*target_cflags, include])
+        toolchain.compile_extension([wrapper, artifact.source, *objects], artifact.extension, [*target_cflags, include])
 
 
 def _check_replaceable(out: Path) -> None:

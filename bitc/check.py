@@ -135,10 +135,13 @@ def _slice(value: Value, array: np.ndarray, index: int) -> np.ndarray:
 
 
 def _library(model: str | Path, target: str, options: Options, folder: Path, report: CheckReport) -> Session | None:
-    from bitc.codegen.targets import supported_here
+    from bitc.codegen.targets import family, supported_here
     from bitc.codegen.targets import target as target_named
 
-    chosen = target_named(target)
+    chosen, several = target_named(target), family(target)
+    if several is not None and several is not family("auto"):
+        report.library = f"not run: {several.name} is for other machines than this"
+        return None
     if not supported_here(chosen):
         report.library = f"not run: this CPU lacks what target {chosen.name} needs"
         return None

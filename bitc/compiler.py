@@ -14,8 +14,10 @@ from bitc.arrays import arrays_as_bytes
 from bitc.artifact import Artifact, check_emit, default_name, write_artifact
 from bitc.codegen import generate
 from bitc.codegen.crew import crew_of
-from bitc.codegen.targets import Target
+from bitc.codegen.families import generate_family
+from bitc.codegen.targets import Target, family
 from bitc.codegen.targets import target as target_named
+from bitc.errors import Diagnostic, OptionError
 from bitc.frontend import import_model
 from bitc.ir import Graph
 from bitc.ir.printer import print_graph
@@ -80,10 +82,17 @@ def compile(
     measures first what it lacks (by default in the user's cache, :func:`bitc.tuning.tuning_file`); ``trace`` watches the passes;
     ``profile`` makes a build that times its layers (:mod:`bitc.profile`); ``threads``: how many may share a call, which changes no
     result; ``pool``: who brings them, ``pthreads`` (default), ``openmp`` or ``none``: the C program that calls. ``c_flags`` are further
-    flags for the C compiler, the last word (``-O1`` builds faster).
+    flags for the C compiler, the last word (``-O1`` builds faster). ``target`` may be a family of targets (``auto``): see
+    :mod:`bitc.codegen.families`.
     Raises a :class:`bitc.errors.BitcError`; then nothing is written.
     """
+    several = family(target)
     chosen = target_named(target)
+    if several is not None and (profile or tune or tuning):
+        hint = f"give one target, such as {chosen.name}"
+        raise OptionError(
+            Diagnostic("O044", f"the layers of several targets ({several.name}) cannot be timed", hint=hint)
+        )
     kept = tuning or (tuning_file(chosen) if tune else None)
     options = Options(dims or {}, values or {}, sign_zero, pipeline, limits or Limits(), str(kept) if kept else None)
     check_emit(emit)
@@ -93,23 +102,31 @@ def compile(
     if tune and kept:
         refuse_profile(chosen)
         tune_layers(imported, passes_for(chosen, replace(options, tuning=None)), chosen, Path(kept), trace.progress)
-    graph = lowered(imported, chosen, options, trace)
+    graphs = [(t, lowered(imported, t, options, trace)) for t in (several.targets if several else (chosen,))]
     recorded = _recorded(options) | ({"build": "profiling"} if profile else {}) | crew.recorded()
-    named = name or default_name(path)
-    generated = generate(
-        graph, name=named, target=chosen, options=recorded, profile=profile, threads=crew.threads, pool=crew.pool
+    asked: dict[str, Any] = {
+        "name": name or default_name(path),
+        "options": recorded,
+        "threads": crew.threads,
+        "pool": crew.pool,
+    }
+    generated = (
+        generate_family(graphs, family=several, **asked)
+        if several is not None
+        else generate(graphs[0][1], target=chosen, profile=profile, **asked)
     )
-    texts = dict(generated.files)
     name = generated.manifest["name"]
-    binaries: dict[str, bytes] = {}
-    if "ir" in emit:
+    texts, binaries = dict(generated.files), dict[str, bytes]()
+    for t, graph in graphs if "ir" in emit else ():
         constants: dict[str, np.ndarray] = {}
-        texts[f"{name}.ir"] = print_graph(graph, constants)
-        binaries[f"{name}.ir.npz"] = arrays_as_bytes(constants)
-    folder = Path(out) if out is not None else Path(f"{name}-{chosen.name}")
+        stem = f"{name}_{t.name}" if several else name
+        texts[f"{stem}.ir"] = print_graph(graph, constants)
+        binaries[f"{stem}.ir.npz"] = arrays_as_bytes(constants)
+    folder = Path(out) if out is not None else Path(f"{name}-{several.name if several else chosen.name}")
     started = time.perf_counter()
+    target_cflags = () if several else chosen.cflags
     artifact = write_artifact(
-        folder, name, texts, emit=emit, target_cflags=(*chosen.cflags, *crew.cflags, *c_flags), binaries=binaries
+        folder, name, texts, emit=emit, target_cflags=(*target_cflags, *crew.cflags, *c_flags), binaries=binaries
     )
     trace.seconds.append(("C compiler", time.perf_counter() - started))
     return artifact

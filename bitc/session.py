@@ -53,7 +53,7 @@ class NodeArg:
 
 
 class Session:
-    """A loaded network.
+    """A loaded network; ``isa`` is the target whose kernels it runs.
 
     ``threads``: how many share a call, as onnxruntime's ``intra_op_num_threads``; 0 stands for all that the network was compiled for
     and this process has cores for. The results are the same for any number. Raises :class:`OptionError` if ``path`` is neither an
@@ -67,6 +67,7 @@ class Session:
         self._io_type = self._ffi.typeof(f"{name}_io *")
         self.metadata: dict[str, Any] = json.loads(self._ffi.string(getattr(self._lib, f"{name}_metadata")()))
         self._refuse_lesser_cpus()
+        self.isa: str = self._chosen_isa(name)
         self.threads = self._threads(threads)
         if self.threads > 1:
             self._function = self._in_threads(name)
@@ -90,6 +91,25 @@ class Session:
             raise OptionError(
                 Diagnostic("O034", title, here=here, hint="compile for another target; see `bitc targets`")
             )
+
+    def _chosen_isa(self, name: str) -> str:
+        """The target whose kernels run: the one there is, or the one a library of several chooses. Raises :class:`OptionError` where
+        ``BITC_ISA`` names one that is not to be had."""
+        if "variants" not in self.metadata:
+            return str(self.metadata["target"])
+        isa = getattr(self._lib, f"{name}_isa")()
+        if isa == self._ffi.NULL:
+            raise self._no_isa()
+        return str(self._ffi.string(isa).decode())
+
+    def _no_isa(self) -> OptionError:
+        held = ", ".join(self.metadata["variants"])
+        title = (
+            f"{self.metadata['name']} has no kernels for BITC_ISA={os.environ.get('BITC_ISA', '')!r} that this CPU runs"
+        )
+        return OptionError(
+            Diagnostic("O039", title, here=f"it holds {held}", hint="unset BITC_ISA to take the best one")
+        )
 
     def _threads(self, wanted: int) -> int:
         """How many threads a call uses. Raises :class:`OptionError` where it cannot be ``wanted``."""
@@ -157,6 +177,8 @@ class Session:
         if self._free_batch:
             io.batch = batch
         status = self._function(io, self._arena())
+        if status == 2:
+            raise self._no_isa()
         if status != 0:
             raise AssertionError(f"{self.metadata['name']}_run returned {status} for checked arguments")
 

@@ -22,7 +22,8 @@ from bitc.errors import Diagnostic, ToolchainError
 CANDIDATES = ("cc", "gcc", "clang", *(f"clang-{version}" for version in range(21, 13, -1)))
 """Names tried in this order when $CC is not set."""
 
-BASE_FLAGS = ("-std=c99", "-O3", "-ffp-contract=off", "-fPIC", "-shared")
+OBJECT_FLAGS = ("-std=c99", "-O3", "-ffp-contract=off", "-fPIC")
+BASE_FLAGS = (*OBJECT_FLAGS, "-shared")
 # gcc otherwise reorders accumulator chains and spills the products (1.2 to 2 times slower inner loops), and makes branches of
 # clamps, so that their loops are not vectorised. With -std=c99 it would evaluate float as double on machines such as s390x.
 GCC_FLAGS = ("-fno-tree-ter", "-fno-tree-reassoc", "-fno-thread-jumps", "-fexcess-precision=fast")
@@ -98,19 +99,29 @@ def compile_shared(
     target_cflags: Sequence[str] = (),
     extra: Sequence[str] = (),
     compiler: Compiler | None = None,
+    objects: Sequence[Path] = (),
 ) -> Path:
-    """Build ``c_file`` into the shared library ``out`` and return ``out``.
+    """Build ``c_file`` (with ``objects`` that are built already) into the shared library ``out`` and return ``out``.
 
     ``extra`` comes last and so wins (:data:`STRICT_WARNINGS`, ``-g``, ``-O1``). Raises :class:`ToolchainError`.
     """
     compiler = compiler if compiler is not None else find_compiler()
     tuning = GCC_FLAGS if compiler.family == "gcc" else ()
-    _run(compiler, [*BASE_FLAGS, *tuning, *target_cflags, *extra, "-o", str(out), str(c_file), "-lm"], c_file.name)
+    files = ("-o", str(out), str(c_file), *map(str, objects), "-lm")
+    _run(compiler, [*BASE_FLAGS, *tuning, *target_cflags, *extra, *files], c_file.name)
+    return out
+
+
+def compile_object(c_file: Path, out: Path, target_cflags: Sequence[str] = ()) -> Path:
+    """Build ``c_file`` into the object file ``out`` and return ``out``. Raises :class:`ToolchainError`."""
+    compiler = find_compiler()
+    tuning = GCC_FLAGS if compiler.family == "gcc" else ()
+    _run(compiler, [*OBJECT_FLAGS, *tuning, *target_cflags, "-c", "-o", str(out), str(c_file)], c_file.name)
     return out
 
 
 def compile_extension(c_files: Sequence[Path], out: Path, target_cflags: Sequence[str] = ()) -> Path:
-    """Build a CPython extension module from the network's C and cffi's wrapper. Raises :class:`ToolchainError`."""
+    """Build a CPython extension module from the network's C (or objects of it) and cffi's wrapper. Raises :class:`ToolchainError`."""
     include = Path(sysconfig.get_paths()["include"])
     if not (include / "Python.h").is_file():
         raise ToolchainError(

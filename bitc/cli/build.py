@@ -107,8 +107,9 @@ def print_summary(artifact: Artifact, seconds: float) -> None:
     """The short fixed summary that ends each compilation."""
     manifest = artifact.manifest
     products = [layer for layer in manifest["layers"] if layer["macs"]]
+    held = ", ".join(manifest.get("variants", {}))
     lines = [
-        ("target", str(manifest["target"])),
+        ("target", str(manifest["target"]) + (f": {held}" if held else "")),
         ("products", f"{len(products)}: {_forms([layer['form'] for layer in products])}"),
         ("arena", f"{manifest['arena_bytes']:,} bytes"),
         ("weights", f"{manifest['weight_bytes']:,} bytes"),

@@ -22,16 +22,17 @@ _OPTIONAL_PACKAGES = {"qonnx": "the oracle of QONNX files", "pyelftools": "code 
 
 def targets_command() -> None:
     """List the targets, and which of them this CPU can run."""
-    from bitc.codegen.targets import TARGETS, native, supported_here
+    from bitc.codegen.targets import FAMILIES, TARGETS, family, native, supported_here
 
     chosen = native().name
     table = Table(box=None, pad_edge=False)
     for column in ("target", "runs here", "description", "needs"):
         table.add_column(column)
-    entries = TARGETS.values() if isinstance(TARGETS, dict) else TARGETS
-    for target in entries:
+    for target in TARGETS.values():
         here = "native" if target.name == chosen else "yes" if supported_here(target) else "no"
         table.add_row(target.name, here, target.description, " ".join(sorted(target.features)))
+    for several in FAMILIES.values():
+        table.add_row(several.name, "auto" if several is family("auto") else "no", several.description, "")
     out().print(table)
 
 

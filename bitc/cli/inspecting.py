@@ -67,16 +67,22 @@ def _model_manifest(model: Path, target: str, options: Options) -> Mapping[str, 
 
 
 def print_manifest(manifest: Mapping[str, Any]) -> None:
-    """The summary lines, then the table of layers."""
+    """The summary lines, then the table of layers; of a library of several targets, those of each."""
     console = out()
     console.print(f"{manifest['name']} for {manifest['target']} (bitc {manifest['bitc']})", markup=False)
     for kind in ("inputs", "outputs"):
         for item in manifest[kind]:
             shape = ",".join(map(str, item["shape"]))
             console.print(f"  {kind[:-1]:<7} {item['name']}: {item['dtype']}[{shape}]", markup=False)
-    console.print(f"  arena {manifest['arena_bytes']:,} bytes, weights {manifest['weight_bytes']:,} bytes")
-    for line in layer_lines(manifest["layers"]):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for part in (manifest, *manifest.get("variants", {}).values()):
+        of = f"{part['part']}: " if part is not manifest else ""
+        console.print(
+            f"  {of}arena {part['arena_bytes']:,} bytes, weights {part['weight_bytes']:,} bytes", markup=False
+        )
+        if part is manifest and "variants" in manifest:
+            continue
+        for line in layer_lines(part["layers"]):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def layer_lines(layers: Sequence[Mapping[str, Any]]) -> list[str]:

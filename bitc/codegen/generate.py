@@ -29,12 +29,13 @@ from bitc.version import __version__
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """Text files by name, the manifest (``manifest.json`` as data), and bytes of the arena and of all constants."""
+    """Text files by name, the manifest (``manifest.json`` as data), bytes of the arena and of all constants, and the plan."""
 
     files: dict[str, str]
     manifest: dict[str, Any]
     arena_bytes: int
     weight_bytes: int
+    program: Program
 
 
 def generate(
@@ -48,6 +49,7 @@ def generate(
     threads: int = 1,
     pool: str = "none",
     least_ns: float = LEAST_NS,
+    inner: bool = False,
 ) -> Generated:
     """The library ``name`` (made a C identifier) for ``graph`` on ``target``.
 
@@ -56,7 +58,8 @@ def generate(
     ``guard_bytes`` leaves gaps between buffers (for tests). ``profile`` adds ``<name>_run_profiled``, which times each layer, and the
     manifest's ``profile``: how many calls of each layer it times in a run of one item.
     ``threads``: how many may share the steps that take long enough (parts of ``least_ns`` nanoseconds at least); ``pool``: which of
-    :data:`bitc.codegen.crew.POOLS` comes with them. Raises :class:`UnsupportedError`.
+    :data:`bitc.codegen.crew.POOLS` comes with them. ``inner``: it is a part of a library (:mod:`bitc.codegen.families`), seen by that
+    alone. Raises :class:`UnsupportedError`.
     """
     shared = shares(graph, threads, target.isa, least_ns)
     program = build_program(graph, names.library_name(name), target, guard_bytes, shared)
@@ -70,19 +73,20 @@ def generate(
         "pool": pool,
         "p": program,
         "profile": profile,
+        "inner": inner,
+        "parts": (),
         "upper": program.name.upper(),
         "batch": graph.attrs.get("batch") or None,
-        "banner": _banner(graph, target, options),
+        "banner": banner(graph, target.name, target.description, options),
         "sha256": manifest["model"]["sha256"],
         "align": ALIGN_BYTES,
         "target": target,
         "kernels": pasted(files_defining(program.functions())),
-        "metadata": list(_characters(json.dumps(manifest, sort_keys=True))),
+        "metadata": list(characters(json.dumps(manifest, sort_keys=True))),
         "manifest": manifest,
     }
-    environment = _environment()
     files = {
-        file: environment.get_template(template).render(facts)
+        file: rendered(template, facts)
         for template, file in (
             ("network.h.j2", f"{program.name}.h"),
             ("network.c.j2", f"{program.name}.c"),
@@ -93,9 +97,14 @@ def generate(
         )
     }
     if pool != "none":
-        files[f"{program.name}_pool.h"] = environment.get_template(f"pool_{pool}.h.j2").render(facts)
+        files[f"{program.name}_pool.h"] = rendered(f"pool_{pool}.h.j2", facts)
     files["manifest.json"] = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
-    return Generated(files, manifest, program.arena_bytes, program.weight_bytes)
+    return Generated(files, manifest, program.arena_bytes, program.weight_bytes, program)
+
+
+def rendered(template: str, facts: Mapping[str, Any]) -> str:
+    """The text of a template; a fact it asks for that is not given is an error."""
+    return _environment().get_template(template).render(facts)
 
 
 @cache
@@ -114,12 +123,13 @@ def _environment() -> Environment:
     return environment
 
 
-def _banner(graph: Graph, target: Target, options: Mapping[str, str]) -> list[str]:
+def banner(graph: Graph, target: str, description: str, options: Mapping[str, str]) -> list[str]:
+    """The lines that begin each file, as comments."""
     chosen = ", ".join(f"{key}={value}" for key, value in sorted(options.items())) or "none"
     lines = [
         f"Made by bitc {__version__} from {graph.attrs.get('model_name', graph.name)}.",
         f"Model sha256: {graph.attrs.get('model_sha256', 'unknown')}",
-        f"Target: {target.name} ({target.description})",
+        f"Target: {target} ({description})",
         f"Options: {chosen}",
     ]
     return [names.comment(line) for line in lines]
@@ -156,7 +166,7 @@ def _manifest(graph: Graph, program: Program, target: Target, pool: str) -> dict
     }
 
 
-def _characters(text: str) -> Iterator[str]:
+def characters(text: str) -> Iterator[str]:
     """ASCII ``text`` as lines of an array initialiser: C99 promises no more than 4095 characters in a string literal."""
     codes = [*text.encode("ascii"), 0]
     for start in range(0, len(codes), 28):

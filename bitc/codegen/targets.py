@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -91,16 +92,59 @@ TARGETS: dict[str, Target] = {t.name: t for t in (PORTABLE, AVX2, AVX512, NEON, 
 """All targets by name, the plainest first; ``native`` names the last of them that runs here."""
 
 
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Targets that one library holds, the plainest first, which every machine of the kind runs; ``machines`` are what the system calls
+    that kind."""
+
+    name: str
+    description: str
+    targets: tuple[Target, ...]
+    machines: tuple[str, ...]
+
+
+FAMILIES: dict[str, Family] = {
+    f.name: f
+    for f in (
+        Family(
+            "auto_x86", "x86-64: AVX-512, AVX2 or C99, whichever runs", (PORTABLE, AVX2, AVX512), ("x86_64", "amd64")
+        ),
+        Family(
+            "auto_arm",
+            "AArch64: NEON with matrix or dot products of bytes, NEON, or C99, whichever runs",
+            (PORTABLE, NEON, NEON_DOT, NEON_I8MM),
+            ("aarch64", "arm64"),
+        ),
+    )
+}
+"""Libraries of several targets by name; ``auto`` is that of this machine."""
+
+
+def family(name: str) -> Family | None:
+    """The family called ``name``, ``auto`` being that of this machine; None where there is none of that name.
+
+    >>> [t.name for t in family("auto_x86").targets]
+    ['portable', 'avx2', 'avx512']
+    """
+    if name == "auto":
+        here = platform.machine().lower()
+        return next((f for f in FAMILIES.values() if here in f.machines), None)
+    return FAMILIES.get(name)
+
+
 def target(name: str) -> Target:
-    """The target called ``name``; ``native`` is the best one for this machine. Raises :class:`OptionError` with near misses.
+    """The target called ``name``; ``native`` is the best one for this machine, the name of a family that one of its targets which this
+    machine would take. Raises :class:`OptionError` with near misses.
 
     >>> target("avx2").isa
     'avx2'
     """
     if name == "native":
         return native()
+    if (several := family(name)) is not None:
+        return [t for t in several.targets if t is PORTABLE or supported_here(t)][-1]
     if name not in TARGETS:
-        known = [*TARGETS, "native"]
+        known = [*TARGETS, "native", "auto", *FAMILIES]
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else "targets: " + ", ".join(known)
         raise OptionError(Diagnostic("O035", f"there is no target {name!r}", hint=hint))

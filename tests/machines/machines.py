@@ -6,6 +6,7 @@ standard output, as the machine holds them; :func:`run` turns them round where t
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -130,20 +131,35 @@ def build(artifact: Artifact, machine: Machine, items: int, compiler: Sequence[s
     stem = artifact.directory / f"{artifact.name}_on_{machine.name}_{items}"
     source = stem.with_suffix(".c")
     source.write_text(driver(artifact.manifest, items), encoding="utf-8")
-    flags = (*FLAGS, *(GCC_FLAGS if command == machine.gcc else ()), *artifact.manifest["cflags"])
-    files = ("-o", str(stem), str(source), str(artifact.source), "-lm")
-    done = subprocess.run([*command, *flags, *files], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[:4000]
+    flags = (*FLAGS, *(GCC_FLAGS if command == machine.gcc else ()))
+    objects = []
+    for part in artifact.manifest.get("variants", {}).values():
+        objects.append(str(artifact.directory / f"{part['part']}.o"))
+        _compile([*command, *flags, *part["cflags"], "-c", "-o", objects[-1], objects[-1][:-2] + ".c"])
+    files = ("-o", str(stem), str(source), str(artifact.source), *objects, "-lm")
+    _compile([*command, *flags, *artifact.manifest["cflags"], *files])
     return stem
 
 
+def _compile(command: Sequence[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[:4000]
+
+
 def run(
-    program: Path, artifact: Artifact, machine: Machine, inputs: Sequence[np.ndarray], items: int
+    program: Path,
+    artifact: Artifact,
+    machine: Machine,
+    inputs: Sequence[np.ndarray],
+    items: int,
+    environment: Mapping[str, str] | None = None,
 ) -> list[np.ndarray]:
-    """The outputs for ``inputs``, each of ``items`` items."""
+    """The outputs for ``inputs``, each of ``items`` items; ``environment`` adds variables."""
     order = machine.order
     fed = b"".join(np.ascontiguousarray(x, x.dtype.newbyteorder(order)).tobytes() for x in inputs)
-    done = subprocess.run(machine.command(program), input=fed, capture_output=True, check=False)
+    done = subprocess.run(
+        machine.command(program), input=fed, capture_output=True, check=False, env={**os.environ, **(environment or {})}
+    )
     assert done.returncode == 0, f"{machine.name}: {program.name} ended with {done.returncode}: {done.stderr!r}"
     found, at = [], 0
     for port in artifact.manifest["outputs"]:
