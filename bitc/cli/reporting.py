@@ -88,6 +88,7 @@ def _totals(found: Report) -> Iterator[tuple[str, str]]:
     yield "weights", f"{found.weights.total:,} bytes: {widths}, {found.weights.other:,} of other constants"
     if found.seconds is not None:
         yield "time", f"{found.seconds * 1e6:,.1f} µs a call for {found.target}"
+        yield "memory", f"arena {found.arena_bytes:,} bytes, constants as compiled {found.compiled_bytes:,} bytes"
 
 
 def _bit_ops(label: str, found: BitOps) -> Iterator[tuple[str, str]]:

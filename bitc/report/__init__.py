@@ -34,7 +34,8 @@ class Layer:
 class Report:
     """``counted``: bit operations by the published convention (binary convolutions of more than one tap); ``binary``: of all binary layers.
 
-    ``seconds`` of one call, all layers and the rest, for ``target``; None where time was not asked for.
+    Where time was asked for: ``seconds`` of one call, all layers and the rest, for ``target``, and what it takes of memory: the arena and
+    the constants as compiled. Else None.
     """
 
     name: str
@@ -45,6 +46,8 @@ class Report:
     binary: BitOps
     target: str
     seconds: float | None
+    arena_bytes: int | None
+    compiled_bytes: int | None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: all fields and what follows from them, but for the weights themselves."""
@@ -58,6 +61,8 @@ class Report:
             "binary": asdict(self.binary),
             "target": self.target,
             "seconds": self.seconds,
+            "arena_bytes": self.arena_bytes,
+            "compiled_bytes": self.compiled_bytes,
             "layers": layers,
         }
 
@@ -94,6 +99,8 @@ def report(
         binary=bit_ops(grown),
         target=timed.target if timed else "",
         seconds=timed.seconds if timed else None,
+        arena_bytes=timed.arena_bytes if timed else None,
+        compiled_bytes=timed.weight_bytes if timed else None,
     )
 
 

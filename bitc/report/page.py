@@ -71,6 +71,7 @@ def _totals(found: Report) -> Iterator[tuple[str, ...]]:
     yield "other constants", f"{found.weights.other:,} bytes"
     if found.seconds is not None:
         yield f"time of a call, {found.target}", f"{found.seconds * 1e6:,.1f} µs"
+        yield "memory", f"arena {found.arena_bytes:,} bytes, constants as compiled {found.compiled_bytes:,} bytes"
 
 
 def _with_time(head: Sequence[str], found: Report) -> tuple[str, ...]:

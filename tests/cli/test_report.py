@@ -47,5 +47,7 @@ def test_times_where_asked_for(capsys: Capture) -> None:
     assert main(["report", MODEL, "--time", "--target", "portable", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["target"] == "portable"
+    assert found["arena_bytes"] > 0
+    assert found["compiled_bytes"] > found["weight_bytes"]["by_bits"]["1"]
     assert all(layer["seconds"] > 0 for layer in found["layers"])
     assert found["seconds"] > max(layer["seconds"] for layer in found["layers"])
