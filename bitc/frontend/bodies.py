@@ -1,7 +1,7 @@
-"""Nodes that stand for others: functions of the ONNX standard without a handler, and branches whose condition is a constant.
+"""Nodes that stand for others: functions of the ONNX standard without a handler.
 
 ONNX defines many operators by a body of simpler ones. Where bitc has no handler for such an operator, or none for the form at hand, its
-body is imported in its place, for the operands' types; likewise the branch of an If that is taken.
+body is imported in its place, for the operands' types.
 
 Source: https://onnx.ai/onnx/repo-docs/IR.html (functions), the bodies as the installed onnx gives them.
 """
@@ -25,7 +25,6 @@ from bitc.frontend.node import (
     canonical_domain,
     dtype_of,
     find_handler,
-    handles,
 )
 from bitc.frontend.reference import fold_by_reference
 from bitc.frontend.unknown import unknown_op
@@ -62,7 +61,7 @@ def _by_body(node: Node, *, known_form: bool) -> Sequence[Value] | None:
     opsets = {canonical_domain(entry.domain): entry.version for entry in body.opset_import}
     try:
         scope = Scope(names.get, lambda domain: opsets.get(domain, 1))
-        _import_body([_bound(inner, node) for inner in body.node], names, scope, node)
+        import_body([_bound(inner, node) for inner in body.node], names, scope, node)
     except NodeProblem as problem:
         if known_form:
             return None
@@ -125,7 +124,7 @@ def _bound(inner: onnx.NodeProto, outer: Node) -> onnx.NodeProto:
     return made
 
 
-def _import_body(nodes: Iterable[onnx.NodeProto], names: dict[str, Value | None], scope: Scope, outer: Node) -> None:
+def import_body(nodes: Iterable[onnx.NodeProto], names: dict[str, Value | None], scope: Scope, outer: Node) -> None:
     """Import ``nodes``, which are in order and stand in ``scope``, adding what they make to ``names``."""
     for proto in nodes:
         operands = tuple(scope.value(name) if name else None for name in proto.input)
@@ -135,21 +134,3 @@ def _import_body(nodes: Iterable[onnx.NodeProto], names: dict[str, Value | None]
         if any(name not in names for name in missing):
             raise inner.broken("a node of a body reads tensors that are there", ", ".join(missing))
         names.update(zip(proto.output, import_node(inner), strict=False))
-
-
-@handles("If")
-def conditional(n: Node) -> tuple[Value, ...]:
-    """What the branch computes that a constant condition chooses"""
-    name = "then_branch" if n.array(0, "the condition").any() else "else_branch"
-    graphs = [attribute.g for attribute in n.proto.attribute if attribute.name == name]
-    if not graphs or n.scope is None:
-        raise n.broken("If has two branches")
-    (branch,) = graphs
-    around = n.scope
-    names: dict[str, Value | None] = {tensor.name: n.constant(n.reader.dense(tensor)) for tensor in branch.initializer}
-    scope = Scope(lambda name: names[name] if name in names else around.value(name), around.opset)
-    _import_body(branch.node, names, scope, n)
-    found = [scope.value(value.name) for value in branch.output]
-    if any(value is None for value in found):
-        raise n.broken("a branch of If makes all its outputs", ", ".join(value.name for value in branch.output))
-    return tuple(value for value in found if value is not None)

@@ -47,6 +47,11 @@ def _measured(nodes: Iterable[onnx.NodeProto], sizes: dict[_Key, tuple[int, int]
     return count, depth
 
 
+def count_nodes(graph: onnx.GraphProto) -> int:
+    """Nodes of ``graph``, which calls no functions, with those in its nodes' own graphs."""
+    return _measured(graph.node, {})[0]
+
+
 def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
     """The graphs in the attributes of ``node``."""
     for attribute in node.attribute:

@@ -12,6 +12,7 @@ from bitc.errors import BitcError, Diagnostic, ModelError, UnsupportedError
 from bitc.frontend import (  # noqa: F401  (each enters its handlers)
     activations,
     block_weights,
+    control_flow,
     einsum,
     elementwise,
     images,

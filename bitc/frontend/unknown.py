@@ -5,7 +5,6 @@ from __future__ import annotations
 from bitc.errors import Diagnostic
 from bitc.frontend.node import HANDLERS, MICROSOFT, QONNX, STANDARD, Node, NodeProblem, canonical_domain
 
-_CONTROL_FLOW = "loops are not supported; export the network with the loop unrolled"
 _RECURRENT = "export the recurrent cell as plain operators, unrolled in time"
 _TEXT = "bitc compiles numbers; do text processing before the network"
 _SEQUENCE = "bitc compiles tensors; take sequences apart before the network, or export it without them"
@@ -17,7 +16,7 @@ _CLASSIC = (
     "bitc compiles neural networks; run feature mappings and classic models outside, or export them as plain operators"
 )
 _HINTS = {
-    **{(STANDARD, op): _CONTROL_FLOW for op in ("Loop", "Scan", "SequenceMap")},
+    (STANDARD, "Scan"): "convert the model to opset 9 or later",
     **{(STANDARD, op): _RECURRENT for op in ("LSTM", "GRU", "RNN")},
     **{
         (STANDARD, op): _TEXT
@@ -33,6 +32,7 @@ _HINTS = {
             "SequenceErase",
             "SequenceInsert",
             "SequenceLength",
+            "SequenceMap",
             "SplitToSequence",
         )
     },

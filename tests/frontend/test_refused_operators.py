@@ -57,7 +57,6 @@ FAMILIES: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [("ai.onnx.ml", "DictVectorizer"), ("ai.onnx.ml", "ZipMap"), ("ai.onnx.ml", "TreeEnsembleClassifier")],
     ),
     "training": ("for inference", [("ai.onnx.preview.training", "Adam"), ("ai.onnx.preview.training", "Gradient")]),
-    "control flow": ("unroll", [("", "Loop"), ("", "Scan")]),
     "layouts for one CPU": (
         "optimisation level",
         [("com.microsoft.nchwc", "Conv"), ("com.microsoft.nchwc", "ReorderInput")],
