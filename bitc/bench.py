@@ -26,9 +26,10 @@ from bitc.codegen.targets import target as target_named
 from bitc.compiler import Options, compile
 from bitc.errors import Diagnostic, OptionError
 from bitc.explain import Explanation, Rest, explanation
+from bitc.measurable import refuse_unmeasurable
 from bitc.passes.pipeline import Trace
 from bitc.peers import Call, PeerRefusal, open_peer, refuse_absent
-from bitc.profile import random_feed, refuse_profile, time_layers
+from bitc.profile import random_feed, time_layers
 from bitc.session import usable_cores
 
 TURN_SECONDS = 0.02
@@ -147,7 +148,7 @@ def bench(
     model, chosen = Path(model), target_named(target)
     refuse_absent(against)
     refuse_threads(threads)
-    refuse_profile(chosen)
+    refuse_unmeasurable(chosen)
     show = progress if progress is not None else lambda what, index, total: None
     feed = random_feed(model, options.dims, options.values)
     with tempfile.TemporaryDirectory(prefix="bitc-bench-") as scratch:

@@ -26,7 +26,6 @@ from bitc.passes import KNOWN_PASSES, Pass, to_codes, to_kernels
 from bitc.passes.assume import assume_values
 from bitc.passes.measured import NOTHING, Measured
 from bitc.passes.pipeline import Trace, parse_pipeline, run_passes
-from bitc.profile import refuse_profile
 from bitc.promises import values_text
 from bitc.tuning import tune as tune_layers
 from bitc.tuning import tuning_file
@@ -100,7 +99,6 @@ def compile(
     trace = trace if trace is not None else Trace()
     imported = imported_model(path, options)
     if tune and kept:
-        refuse_profile(chosen)
         tune_layers(imported, passes_for(chosen, replace(options, tuning=None)), chosen, Path(kept), trace.progress)
     graphs = [(t, lowered(imported, t, options, trace)) for t in (several.targets if several else (chosen,))]
     recorded = _recorded(options) | ({"build": "profiling"} if profile else {}) | crew.recorded()

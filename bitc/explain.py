@@ -15,8 +15,9 @@ from typing import Any
 from bitc.codegen.targets import target as target_named
 from bitc.compiler import Options, compile
 from bitc.errors import BitcError
+from bitc.measurable import refuse_unmeasurable
 from bitc.passes.pipeline import Trace
-from bitc.profile import Timing, random_feed, refuse_profile, time_layers
+from bitc.profile import Timing, random_feed, time_layers
 
 _LOCATION = re.compile(r"node \d+ ?(?:'(?P<name>.*)')? ?\((?P<op_type>\w+)\)$")
 
@@ -175,7 +176,7 @@ def _why_not_timed(target: str, time: bool | None) -> str:
     if time is False:
         return "not asked for"
     try:
-        refuse_profile(target_named(target))
+        refuse_unmeasurable(target_named(target))
     except BitcError as error:
         if time:
             raise

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitc.errors import Diagnostic, OptionError, ToolchainError
+from bitc.errors import Diagnostic, OptionError
+from bitc.measurable import refuse_unmeasurable
 from bitc.oracle import load_model, model_inputs, random_cases
 from bitc.session import Session
 
 if TYPE_CHECKING:
     from bitc.artifact import Artifact
-    from bitc.codegen.targets import Target
 
 WARM_UP_ROUNDS = 3
 FEWEST_ROUNDS = 7
@@ -55,20 +55,6 @@ class ProfilingSession(Session):
         self._counters.fill(0)
         self.run(None, feed)
         return self._counters.astype(np.float64)
-
-
-def refuse_profile(target: Target) -> None:
-    """Raise a :class:`bitc.errors.BitcError` if this machine cannot time what is compiled for ``target``: it says why."""
-    from bitc.codegen.targets import supported_here
-    from bitc.toolchain import find_compiler
-
-    if not supported_here(target):
-        hint = "give a target that runs here; see `bitc targets`"
-        raise OptionError(Diagnostic("O034", f"this CPU cannot run target {target.name}", hint=hint))
-    if not hasattr(time, "clock_gettime"):
-        here = "this system has no clock_gettime"
-        raise ToolchainError(Diagnostic("T006", "layers cannot be timed here", here=here, hint="use --no-time"))
-    find_compiler()
 
 
 def random_feed(
@@ -122,7 +108,7 @@ def profile(
     from bitc.codegen.targets import target as target_named
     from bitc.compiler import compile
 
-    refuse_profile(target_named(target))
+    refuse_unmeasurable(target_named(target))
     with tempfile.TemporaryDirectory(prefix="bitc-profile-") as scratch:
         out = Path(scratch) / "model"
         artifact = compile(

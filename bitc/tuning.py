@@ -26,6 +26,7 @@ from bitc.codegen.targets import Target
 from bitc.cpu import cpu_name
 from bitc.errors import Diagnostic, OptionError
 from bitc.ir import Builder, CodeType, DType, Graph, Levels, Op, TensorType, Value
+from bitc.measurable import refuse_unmeasurable
 from bitc.passes.base import Pass
 from bitc.passes.measured import Measured, layer_key
 from bitc.passes.padding import code_constant
@@ -57,8 +58,10 @@ def tuning_file(target: Target) -> Path:
 def tune(graph: Graph, passes: Sequence[Pass], target: Target, path: Path, progress: Progress | None = None) -> int:
     """Measure into ``path`` what it does not hold yet of the layers of ``graph``, an imported one: how many layers those were.
 
-    ``passes``: all that compile it. Raises :class:`OptionError` where ``path`` cannot be written or is of another version or ISA.
+    ``passes``: all that compile it. Raises a :class:`bitc.errors.BitcError` where nothing can be timed here, and where ``path`` cannot be
+    written or is of another version or ISA.
     """
+    refuse_unmeasurable(target)
     known = Measured.parse(str(path)) if path.is_file() else Measured(str(path), target.isa)
     choosing = next((step for step in passes if isinstance(step, SplitPlanes)), None)
     if choosing is None:
