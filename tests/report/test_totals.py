@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from benchmarks.networks import birealnet18, resnet20, vgg_small
+from bitc.check import check
 from bitc.report.metrics import costs
 from bitc.report.products import products
 from models.pokebnn import pokebnn
@@ -39,3 +40,11 @@ def test_ace_of_pokebnn(width: float, published: float, tmp_path: Path) -> None:
     found = costs(products(tmp_path / "net.onnx")[0])
     assert found.ace == pytest.approx(published, abs=0.5e6)
     assert found.macs.keys() == {"1x1", "8x8", "4x4"}
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_small_pokebnn_compiles_to_bits(tmp_path: Path) -> None:
+    onnx.save(pokebnn(0.25, size=32, blocks=(1, 1, 1, 1), classes=10), tmp_path / "net.onnx")
+    found = check(tmp_path / "net.onnx", target="portable", n=1)
+    assert found.passed, found.findings
+    assert sum(product.is_binary for product in products(tmp_path / "net.onnx")[0]) == 12
