@@ -37,14 +37,15 @@ Progress = Callable[[str, int, int], None]
 class Options:
     """What changes the result of a compilation, apart from model and target; recorded in the artefact.
 
-    ``dims`` binds symbolic dimensions; ``values`` promises the values inputs take; ``sign_zero`` is exact, plus or minus;
-    ``pipeline`` replaces the default passes (text). ``limits`` change which models are taken, never a result, and are not recorded.
-    ``tuning`` names a file of measured times (:mod:`bitc.tuning`).
+    ``dims`` binds symbolic dimensions; ``values`` promises the values inputs take; ``sign_zero`` is exact, plus or minus; ``mst`` is auto,
+    on or off; ``pipeline`` replaces the default passes (text). ``limits`` change which models are taken, never a result, and are not
+    recorded. ``tuning`` names a file of measured times (:mod:`bitc.tuning`).
     """
 
     dims: Mapping[str, int] = field(default_factory=dict)
     values: Mapping[str, Sequence[float]] = field(default_factory=dict)
     sign_zero: str = "exact"
+    mst: str = "auto"
     pipeline: str | None = None
     limits: Limits = field(default_factory=Limits)
     tuning: str | None = None
@@ -63,6 +64,7 @@ def compile(
     dims: Mapping[str, int] | None = None,
     values: Mapping[str, Sequence[float]] | None = None,
     sign_zero: str = "exact",
+    mst: str = "auto",
     emit: Sequence[str] = ("c", "so"),
     pipeline: str | None = None,
     limits: Limits | None = None,
@@ -77,6 +79,7 @@ def compile(
     """Compile the ONNX file ``path`` into the artefact folder ``out`` (default: ``<name>-<target>`` in the working directory).
 
     ``dims`` binds symbolic dimensions; ``values`` promises which values an input takes; ``sign_zero`` declares what Sign(0) may be;
+    ``mst``: whether products of bits run along trees of their channels, where that is faster (auto), wherever possible (on), or off;
     ``limits`` bound what the model may ask for; ``tuning``: a file of measured times, which decide between forms of layers; ``tune``
     measures first what it lacks (by default in the user's cache, :func:`bitc.tuning.tuning_file`); ``trace`` watches the passes;
     ``profile`` makes a build that times its layers (:mod:`bitc.profile`); ``threads``: how many may share a call, which changes no
@@ -93,7 +96,8 @@ def compile(
             Diagnostic("O044", f"the layers of several targets ({several.name}) cannot be timed", hint=hint)
         )
     kept = tuning or (tuning_file(chosen) if tune else None)
-    options = Options(dims or {}, values or {}, sign_zero, pipeline, limits or Limits(), str(kept) if kept else None)
+    tuned = str(kept) if kept else None
+    options = Options(dims or {}, values or {}, sign_zero, mst, pipeline, limits or Limits(), tuned)
     check_emit(emit)
     crew = crew_of(threads, pool, profile)
     trace = trace if trace is not None else Trace()
@@ -163,7 +167,7 @@ def passes_for(target: Target, options: Options) -> tuple[Pass, ...]:
     kernels = to_kernels(
         bit_block=bits.block, byte_rows=bits.byte_rows, float_block=target.float_block, integers=target.isa
     )
-    return (*to_codes(options.sign_zero, target.isa, measured), *kernels)
+    return (*to_codes(options.sign_zero, target.isa, measured, options.mst), *kernels)
 
 
 def _recorded(options: Options) -> dict[str, str]:
@@ -172,6 +176,8 @@ def _recorded(options: Options) -> dict[str, str]:
     recorded |= {f"values {key}": values_text(value) for key, value in sorted(options.values.items())}
     if options.sign_zero != "exact":
         recorded["sign-zero"] = options.sign_zero
+    if options.mst != "auto":
+        recorded["mst"] = options.mst
     if options.pipeline is not None:
         recorded["pipeline"] = options.pipeline
     elif options.tuning is not None:

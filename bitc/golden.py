@@ -187,7 +187,12 @@ def _broken(folder: Path, here: str) -> OptionError:
 
 
 def _options_json(options: Options) -> dict[str, Any]:
-    stored = {"dims": dict(options.dims), "sign_zero": options.sign_zero, "pipeline": options.pipeline}
+    stored = {
+        "dims": dict(options.dims),
+        "sign_zero": options.sign_zero,
+        "mst": options.mst,
+        "pipeline": options.pipeline,
+    }
     return stored | {"values": {name: values_text(values) for name, values in options.values.items()}}
 
 

@@ -16,6 +16,8 @@ from bitc.cli.options import (
     DimOption,
     LimitOption,
     ModelArgument,
+    Mst,
+    MstOption,
     SignZero,
     SignZeroOption,
     TargetOption,
@@ -56,6 +58,7 @@ def bench_command(
     dim: DimOption = None,
     values: ValuesOption = None,
     sign_zero: SignZeroOption = SignZero.EXACT,
+    mst: MstOption = Mst.AUTO,
     limit: LimitOption = None,
     case: Annotated[
         str, typer.Option("--case", metavar="NAME", help="What to call it in JSON. (default: the file's name)")
@@ -63,7 +66,7 @@ def bench_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print lines of JSON, errors too.")] = False,
 ) -> None:
     """Compile a model, keep nothing, and time calls of it from Python, in rounds interleaved with other runtimes."""
-    options = compile_options(dim, values, sign_zero, limit)
+    options = compile_options(dim, values, sign_zero, limit, mst=mst)
     from bitc.bench import bench
 
     with progress() as step:

@@ -16,6 +16,8 @@ from bitc.cli.options import (
     DimOption,
     LimitOption,
     ModelArgument,
+    Mst,
+    MstOption,
     PipelineOption,
     SignZero,
     SignZeroOption,
@@ -45,6 +47,7 @@ def compile_command(
     dim: DimOption = None,
     values: ValuesOption = None,
     sign_zero: SignZeroOption = SignZero.EXACT,
+    mst: MstOption = Mst.AUTO,
     limit: LimitOption = None,
     emit: Annotated[str, typer.Option("--emit", metavar="LIST", help="Which of c, so, ir, pyext to write.")] = "c,so",
     threads: Annotated[
@@ -79,7 +82,7 @@ def compile_command(
     time_passes: Annotated[bool, typer.Option("--time-passes", help="Show where the time goes.")] = False,
 ) -> None:
     """Compile an ONNX file to a folder with C, header, weights and a shared library."""
-    options = compile_options(dim, values, sign_zero, limit, pipeline, tuning)
+    options = compile_options(dim, values, sign_zero, limit, pipeline, tuning, mst)
     from bitc.compiler import compile
     from bitc.passes.pipeline import Trace
 

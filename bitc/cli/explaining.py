@@ -15,6 +15,8 @@ from bitc.cli.options import (
     JsonOption,
     LimitOption,
     ModelArgument,
+    Mst,
+    MstOption,
     SignZero,
     SignZeroOption,
     TargetOption,
@@ -34,6 +36,7 @@ def explain_command(
     dim: DimOption = None,
     values: ValuesOption = None,
     sign_zero: SignZeroOption = SignZero.EXACT,
+    mst: MstOption = Mst.AUTO,
     limit: LimitOption = None,
     time: Annotated[
         bool | None,
@@ -42,7 +45,7 @@ def explain_command(
     as_json: JsonOption = False,
 ) -> None:
     """For each product its form, why, what would be better, and its share of work and time. Nothing is kept."""
-    options = compile_options(dim, values, sign_zero, limit)
+    options = compile_options(dim, values, sign_zero, limit, mst=mst)
     from bitc.explain import explain
 
     with progress() as step:

@@ -14,6 +14,8 @@ from bitc.cli.options import (
     DimOption,
     JsonOption,
     LimitOption,
+    Mst,
+    MstOption,
     SignZero,
     SignZeroOption,
     TargetOption,
@@ -33,6 +35,7 @@ def inspect_command(
     dim: DimOption = None,
     values: ValuesOption = None,
     sign_zero: SignZeroOption = SignZero.EXACT,
+    mst: MstOption = Mst.AUTO,
     limit: LimitOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -40,7 +43,7 @@ def inspect_command(
     manifest = (
         _artifact_manifest(what)
         if what.is_dir()
-        else _model_manifest(what, target, compile_options(dim, values, sign_zero, limit))
+        else _model_manifest(what, target, compile_options(dim, values, sign_zero, limit, mst=mst))
     )
     if as_json:
         print_json(manifest)

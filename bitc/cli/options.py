@@ -27,6 +27,14 @@ class SignZero(StrEnum):
     MINUS = "minus"
 
 
+class Mst(StrEnum):
+    """Whether products of bits run along trees of their channels."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX file.", show_default=False)]
 TargetOption = Annotated[
     str, typer.Option("--target", "-t", metavar="TARGET", help="The CPU to compile for; see `bitc targets`.")
@@ -47,6 +55,12 @@ ValuesOption = Annotated[
 SignZeroOption = Annotated[
     SignZero,
     typer.Option("--sign-zero", help="Sign(0): as ONNX says, or declared never to matter and taken for +1 or -1."),
+]
+MstOption = Annotated[
+    Mst,
+    typer.Option(
+        "--mst", help="Compute channels of bits from one another: where it is faster, wherever possible, or never."
+    ),
 ]
 PipelineOption = Annotated[
     str | None,
@@ -111,6 +125,7 @@ def compile_options(
     limit: Sequence[str] | None,
     pipeline: str | None = None,
     tuning: Path | None = None,
+    mst: Mst = Mst.AUTO,
 ) -> Options:
     """The compiler's options from the command line's. Raises :class:`OptionError`."""
     dims, promises = pairs("--dim", dim, dimension), pairs("--values", values, parse_values)
@@ -121,6 +136,7 @@ def compile_options(
         dims=dims,
         values=promises,
         sign_zero=str(sign_zero),
+        mst=str(mst),
         pipeline=pipeline,
         limits=limits,
         tuning=str(tuning) if tuning is not None else None,

@@ -14,6 +14,8 @@ from bitc.cli.options import (
     JsonOption,
     LimitOption,
     ModelArgument,
+    Mst,
+    MstOption,
     PipelineOption,
     SignZero,
     SignZeroOption,
@@ -56,12 +58,13 @@ def check_command(
     dim: DimOption = None,
     values: ValuesOption = None,
     sign_zero: SignZeroOption = SignZero.EXACT,
+    mst: MstOption = Mst.AUTO,
     limit: LimitOption = None,
     pipeline: PipelineOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the compiled network with onnxruntime (qonnx for QONNX files), tensor by tensor."""
-    options = compile_options(dim, values, sign_zero, limit, pipeline)
+    options = compile_options(dim, values, sign_zero, limit, pipeline, mst=mst)
     samples = _samples(inputs)
     from bitc.check import check
 
@@ -112,10 +115,11 @@ def record_command(
     dim: DimOption = None,
     values: ValuesOption = None,
     sign_zero: SignZeroOption = SignZero.EXACT,
+    mst: MstOption = Mst.AUTO,
     limit: LimitOption = None,
 ) -> None:
     """Store inputs and the oracle's outputs; fails where the compiled network does not agree with them."""
-    options = compile_options(dim, values, sign_zero, limit)
+    options = compile_options(dim, values, sign_zero, limit, mst=mst)
     samples = _samples(inputs)
     from bitc.golden import record
 

@@ -19,7 +19,7 @@ from bitc.codegen.targets import Target
 from bitc.codegen.work import multiplications
 from bitc.errors import Diagnostic, UnsupportedError
 from bitc.ir import DType, Graph, Op
-from bitc.ir.k_rows import image_rows, inner_values
+from bitc.ir.k_rows import BY_ROWS, image_rows, inner_values
 
 MOST_ELEMENTS = 2**31 - 1
 
@@ -75,7 +75,7 @@ def _ports(graph: Graph) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
 
 def _single(op: Op, out: Assembly, share: Share | None) -> Step:
     images, rows = op.results[0].shape[:2] if op.name in BY_IMAGE else (1, 1)
-    if op.name in BY_IMAGE and op.name not in ("k.fill_halo", "k.copy_image"):
+    if op.name in BY_ROWS:
         images, rows = image_rows(op)
     out.inner, out.setup = frozenset(), []
     by_rows = share is not None and share.axis == "rows"
@@ -125,6 +125,8 @@ def layer(op: Op, functions: list[str]) -> dict[str, Any]:
         "k.bconv_acc",
         "k.bconv_bits",
         "k.pair_acc",
+        "k.sliced_acc",
+        "k.sliced_bits",
         "k.fconv",
         "k.fconv_w1",
         "k.fdepthwise",
@@ -146,6 +148,9 @@ def form(op: Op) -> str:
         case "k.bconv_acc" | "k.bconv_bits":
             planes = op.attrs["planes"]
             return "1x1 bit" if planes == 1 else f"{planes} planes x 1 bit"
+        case "k.sliced_acc" | "k.sliced_bits":
+            planes = op.attrs["planes"]
+            return "1x1 bit, trees" if planes == 1 else f"{planes} planes x 1 bit, trees"
         case "k.pair_acc":
             return "2x2 bits by table"
         case "k.fconv_w1":

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bitc.codegen import kernels_index, kernels_integer, kernels_matrices
+from bitc.codegen import kernels_index, kernels_integer, kernels_matrices, kernels_sliced
 from bitc.codegen.assembly import Assembly, Frame
 from bitc.codegen.kernels_index import element_name
 from bitc.codegen.maps import dtype_of
@@ -382,6 +382,8 @@ _EMITTERS: Mapping[str, Callable[[Op, Frame, Assembly], list[Call]]] = {
     "k.bconv_bits": _bconv_bits,
     "k.pair_acc": _pair_acc,
     "k.interleave": _interleave,
+    "k.sliced_acc": kernels_sliced.sliced_acc,
+    "k.sliced_bits": kernels_sliced.sliced_bits,
     "k.fconv": _fconv,
     "k.fconv_w1": _fconv,
     "k.fdepthwise": _fconv,
@@ -417,6 +419,8 @@ BY_IMAGE = frozenset(
         "k.bconv_acc",
         "k.bconv_bits",
         "k.pair_acc",
+        "k.sliced_acc",
+        "k.sliced_bits",
         "k.fconv",
         "k.fconv_w1",
         "k.fdepthwise",

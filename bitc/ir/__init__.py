@@ -10,6 +10,7 @@ from bitc.ir import (  # noqa: F401  (declare the ops)
     k_move,
     k_pairs,
     k_planes,
+    k_sliced,
     nn_elementwise,
     nn_fma,
     nn_index,

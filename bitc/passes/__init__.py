@@ -14,6 +14,7 @@ from bitc.passes.integers import StoreIntegers
 from bitc.passes.layout import Layouts
 from bitc.passes.lower import Lower
 from bitc.passes.measured import NOTHING, Measured
+from bitc.passes.mst_reorder import MstReorder
 from bitc.passes.padding import ExactPadding
 from bitc.passes.pads import AbsorbPads
 from bitc.passes.pull_scales import PullScales
@@ -27,10 +28,13 @@ from bitc.passes.volumes import FlattenVolumes
 __all__ = ["KNOWN_PASSES", "Pass", "to_codes", "to_kernels"]
 
 
-def to_codes(sign_zero: str = "exact", isa: str = "portable", measured: Measured = NOTHING) -> tuple[Pass, ...]:
+def to_codes(
+    sign_zero: str = "exact", isa: str = "portable", measured: Measured = NOTHING, mst: str = "auto"
+) -> tuple[Pass, ...]:
     """The passes from the imported ``nn`` graph to a ``q`` graph in which every product that can be is one of codes or integers.
 
-    ``isa`` names the kernels whose costs decide between forms; ``measured`` times count before them.
+    ``isa`` names the kernels whose costs decide between forms; ``measured`` times count before them. ``mst``: whether products run along
+    trees of channels (:class:`MstReorder`).
     """
     return (
         Canonicalise(),
@@ -58,6 +62,7 @@ def to_codes(sign_zero: str = "exact", isa: str = "portable", measured: Measured
         ExactPadding(),
         DropAssumptions(),
         Canonicalise(),
+        MstReorder(isa, mst),
     )
 
 
@@ -87,6 +92,7 @@ KNOWN_PASSES: dict[str, type[Pass]] = {
         FlattenRanks,
         ExactPadding,
         DropAssumptions,
+        MstReorder,
         FuseMaps,
         Layouts,
         Lower,

@@ -71,6 +71,29 @@ of the inner loops take on two pipes of 128 bits at 2.5 GHz."""
 
 
 @dataclass(frozen=True, slots=True)
+class Sliced:
+    """Figures of products along trees of channels (:mod:`bitc.ir.sliced`), in nanoseconds. For each vector of pixels: ``adder_ns``: a
+    term of a node added, ``node_ns``: a node besides its terms, ``test_ns``: a bit of a result, ``column_ns``: a term of the windows
+    fetched. ``input_ns``: an activation, ``output_ns``: a bit of a result, turned; ``number_ns``: an int32 result."""
+
+    adder_ns: float
+    node_ns: float
+    test_ns: float
+    column_ns: float
+    input_ns: float
+    output_ns: float
+    number_ns: float
+
+
+SLICED: dict[str, Sliced] = {
+    "portable": Sliced(0.8, 25, 30, 2, 0.15, 0.15, 5),
+    "avx2": Sliced(0.8, 20, 40, 3, 0.03, 0.03, 5),
+    "avx512": Sliced(0.4, 20, 30, 2, 0.03, 0.03, 5),
+}
+"""By instruction set, measured as :data:`COSTS` are; those of avx512 are guesses on the safe side."""
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """A product: ``pixels`` results of ``out_c`` channels in ``group`` groups, each a sum over ``taps`` taps of ``in_c`` channels (of
     its group), from ``inputs`` activations in all."""
@@ -98,6 +121,16 @@ def plane_ns(work: Work, costs: Costs, out_c: int | None = None) -> float:
         words = words_of(min(groups, work.group) * work.in_c)
     operations = 2 * work.pixels * work.taps * words * WORD_BITS * _whole(channels, block)
     return operations / (costs.bits if work.group == 1 else costs.grouped_bits)
+
+
+def sliced_ns(work: Work, costs: Sliced, blocks: int, planes: int, added: int, bits: int) -> float:
+    """A product of ``planes`` planes along trees that add ``added`` terms a plane, in ``blocks`` vectors of pixels; it ends with ``bits``
+    bits a channel, or with numbers where that is 0."""
+    columns = work.taps * work.in_c * work.group * planes
+    of_block = added * planes * costs.adder_ns + work.out_c * (costs.node_ns + bits * costs.test_ns)
+    made = work.pixels * work.out_c
+    ends = made * bits * costs.output_ns if bits else made * costs.number_ns
+    return blocks * (of_block + columns * costs.column_ns) + work.inputs * planes * costs.input_ns + ends
 
 
 def pairs_ns(work: Work, costs: Costs) -> float:

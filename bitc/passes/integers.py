@@ -123,7 +123,7 @@ def by_winograd(op: Op, weights: np.ndarray, form: IntegerForm, highest: int) ->
 
 def runs_as_bits(op: Op) -> bool:
     """Whether the kernels of bit planes, or of pairs of bits, take a product of codes as it stands."""
-    if op.attrs["form"] == "pairs":
+    if op.attrs["form"]:
         return True
     x, w = op.operands[0].type, op.operands[1].type
     assert isinstance(x, CodeType)

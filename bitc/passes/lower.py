@@ -11,6 +11,7 @@ from bitc.ir import CodeType, Graph, Op, Value, drop_dead
 from bitc.ir.integer_packing import INTEGER_FORMS
 from bitc.ir.numeric import dense_strides
 from bitc.ir.packing import WeightForm
+from bitc.ir.sliced import LANES
 from bitc.ir.types import BufferType
 from bitc.passes import lower_codes, lower_index, lower_integers, lower_linear, lower_moves, lower_numbers
 from bitc.passes.base import Pass
@@ -83,7 +84,8 @@ class Lower(Pass):
 
     def run(self, graph: Graph) -> Graph:
         bits, costs = WeightForm(self.bit_block, self.byte_rows), CODED_COSTS.get(self.integers)
-        forms = KernelForms(bits, self.float_block, INTEGER_FORMS[self.integers], costs)
+        lanes = LANES.get(self.integers, LANES["portable"])
+        forms = KernelForms(bits, self.float_block, INTEGER_FORMS[self.integers], costs, lanes)
         low = Lowering(graph, forms, needs=halo_needs(graph), users=graph.users(), weight_bytes=weight_bytes(graph))
         inputs = [
             _input_buffer(value, low) for value in graph.inputs

@@ -10,13 +10,15 @@ and a times both with weights ±a. Products of the form ``pairs`` look both oper
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from bitc.ir import CodeType, Op, Value
+from bitc.ir import CodeType, Graph, Op, Value
 from bitc.ir.packing import WORD_BITS, WeightForm, pack_bits, pack_grouped_weights, pack_weights
 from bitc.ir.pairs import pair_words, table_of, worth_of
+from bitc.passes.lower_sliced import BitProduct, sliced_acc, sliced_bits
 from bitc.passes.lowering import Lowering, Refused
 from bitc.passes.padding import code_constant
 
@@ -26,7 +28,7 @@ NEVER = np.iinfo(np.int32).max
 
 def lower_product(op: Op, low: Lowering) -> None:
     """``q.conv`` and ``q.matmul``: nothing yet where a threshold takes the only use of the accumulator, else ``k.bconv_acc``."""
-    if fused_threshold(op, low) is None:
+    if fused_threshold(op, low.graph, low.users) is None:
         _accumulate(op, op.result, None, low)
 
 
@@ -35,7 +37,7 @@ def lower_border(op: Op, low: Lowering) -> None:
     product = op.operands[0].producer
     if product is None or product.name != "q.conv" or len(low.users[op.operands[0]]) != 1:
         raise Refused("U111", "stands apart from its product", "border corrections follow the one product they correct")
-    if fused_threshold(product, low) is None:
+    if fused_threshold(product, low.graph, low.users) is None:
         _accumulate(product, op.result, op, low)
 
 
@@ -45,19 +47,23 @@ def lower_threshold(op: Op, low: Lowering) -> None:
     end = x.producer
     border = end if end is not None and end.name == "q.border" else None
     product = border.operands[0].producer if border is not None else end
-    if product is not None and product.name in ("q.conv", "q.matmul") and fused_threshold(product, low) is op:
+    if (
+        product is not None
+        and product.name in ("q.conv", "q.matmul")
+        and fused_threshold(product, low.graph, low.users) is op
+    ):
         _bits(product, border, op, low)
     else:
         _pack(op, low)
 
 
-def fused_threshold(product: Op, low: Lowering) -> Op | None:
+def fused_threshold(product: Op, graph: Graph, users: Mapping[Value, Sequence[Op]]) -> Op | None:
     """The ``q.threshold`` that alone reads the accumulator of ``product`` (after its border), if there is one its kernel can end with."""
     if product.attrs["form"] == "pairs":
         return None
     value = product.result
-    while value not in low.graph.outputs and len(low.users[value]) == 1:
-        (user,) = low.users[value]
+    while value not in graph.outputs and len(users[value]) == 1:
+        (user,) = users[value]
         if user.name == "q.threshold":
             return user
         if user.name != "q.border":
@@ -193,6 +199,10 @@ def _accumulate(product: Op, result: Value, border: Op | None, low: Lowering) ->
     if product.attrs["form"] == "pairs":
         low.put(result, _looked_up(product, border, low))
         return
+    if product.attrs["form"] == "trees":
+        of_bits = _bit_product(product, border, low)
+        low.put(result, sliced_acc(of_bits, base_table(product, border), _step(product), low))
+        return
     x, attrs = _of_bits(product, low)
     base = _whole_blocks(base_table(product, border), attrs["block"], 0)
     weights, groups = _weights(product, low)
@@ -222,12 +232,22 @@ def _looked_up(product: Op, border: Op | None, low: Lowering) -> Value:
     return low.add("k.pair_acc", *operands, like=product, step=worth.step, **counts, **geometry, **_classes(border))
 
 
+def _bit_product(product: Op, border: Op | None, low: Lowering) -> BitProduct:
+    x, windows = _window(product, low)
+    group = product.attrs.get("group", 1)
+    return BitProduct(product, x, _signs(product), _source(product).levels.planes, group, windows, _classes(border))
+
+
 def _bits(product: Op, border: Op | None, threshold: Op, low: Lowering) -> None:
-    x, attrs = _of_bits(product, low)
     source, (t, descending) = _source(product), threshold_tables(threshold)
     most = source.levels.planes * _signs(product)[0].size
     table = limits(base_table(product, border), _step(product), t, descending, most)
     halo = low.halo(threshold.result)
+    if product.attrs["form"] == "trees":
+        of_bits = _bit_product(product, border, low)
+        low.put(threshold.result, sliced_bits(of_bits, table, descending, halo, low), halo)
+        return
+    x, attrs = _of_bits(product, low)
     weights, groups = _weights(product, low)
     limit, flip = low.constant(_whole_blocks(table, attrs["block"], NEVER)), low.constant(pack_bits(descending))
     operands = (x, weights, limit, flip, *groups)

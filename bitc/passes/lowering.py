@@ -21,12 +21,14 @@ NHWC_AXES = (0, 2, 3, 1)
 @dataclass(frozen=True, slots=True)
 class KernelForms:
     """How the target's kernels want their constants: bit weights, channels in a block of float and of sign weights, integers.
-    ``coded``: what these cost as bytes and as codes of few bits; None where there are no kernels on codes."""
+    ``coded``: what these cost as bytes and as codes of few bits; None where there are no kernels on codes. ``lanes``: pixels of a vector
+    of bit planes."""
 
     bits: WeightForm
     float_block: int
     integers: IntegerForm
     coded: CodedCosts | None
+    lanes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,164 @@
+"""Level ``k``: products of bits on planes of pixels (:mod:`bitc.ir.sliced`). Geometry and packing as in :mod:`bitc.ir.k`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bitc.ir.k import NO_HALO, WINDOW, Halo, as_buffer, class_map, surround, windows_of, with_halo
+from bitc.ir.ops import REQUIRED, InferenceError, OpDecl, op
+from bitc.ir.packing import pack_bits, unpack_bits, words_of
+from bitc.ir.sliced import COLUMNS, LONG, NODE, SHORT, class_groups, plane_geometry, split_codes
+from bitc.ir.types import BufferType, DType, Type
+
+_SLICED = {
+    **WINDOW,
+    "channels": REQUIRED,
+    "in_channels": REQUIRED,
+    "planes": REQUIRED,
+    "terms": REQUIRED,
+    "slots": REQUIRED,
+    "counter_planes": REQUIRED,
+    "lanes": REQUIRED,
+    "row_class": (),
+    "col_class": (),
+}
+
+Count = Callable[[int, np.ndarray, np.ndarray], None]
+
+
+def _classes(attrs: dict[str, Any]) -> tuple[int, int]:
+    """How many border classes there are of rows and of columns."""
+    return 1 + max(attrs["row_class"], default=0), 1 + max(attrs["col_class"], default=0)
+
+
+def _scratch(attrs: dict[str, Any], results: int) -> BufferType:
+    """What the kernels work in: planes, columns, counters, ``results`` rows of lanes and the masks of the border classes."""
+    geometry, lanes = plane_geometry(*(attrs[key] for key in ("taps", "strides", "dilations", "size"))), attrs["lanes"]
+    terms = attrs["planes"] * attrs["in_channels"]
+    planes = len(geometry.phases) * terms * geometry.plane_words(attrs["size"], lanes)
+    unions = 2**COLUMNS * class_groups(_classes(attrs))
+    vectors = len(geometry.taps) * terms + 2 + attrs["slots"] * attrs["counter_planes"] + results + unions
+    return BufferType((1, 1, planes + vectors * (lanes // 64), 1), DType.U64)
+
+
+def _check(x: Type, nodes: Type, added: Type, attrs: dict[str, Any]) -> BufferType:
+    source, walked = as_buffer(x, DType.U64, 4), as_buffer(nodes, DType.I32, 2)
+    windows_of(attrs).check(source)
+    as_buffer(added, DType.I16, 1)
+    if walked.shape != (attrs["channels"], NODE):
+        raise InferenceError(f"nodes {walked} are not those of {attrs['channels']} channels")
+    if source.shape[3] != attrs["planes"] * words_of(attrs["in_channels"]):
+        raise InferenceError(f"{source} does not hold {attrs['planes']} planes of {attrs['in_channels']} channels")
+    return source
+
+
+def _walked(x: np.ndarray, nodes: np.ndarray, added: np.ndarray, attrs: dict[str, Any], see: Count) -> None:
+    """Compute u of each node over all pixels, int64 [N, OH, OW] below 2^B, and hand it to ``see`` with its place and t."""
+    bits = [unpack_bits(plane, attrs["in_channels"]) for plane in np.split(x, attrs["planes"], axis=-1)]
+    view = windows_of(attrs).view(np.concatenate(bits, axis=-1)).transpose(4, 5, 1, 0, 2, 3)
+    columns = np.zeros((view[..., 0, 0, 0].size + 2, *view.shape[3:]), np.int64)
+    columns[:-2] = view.reshape(-1, *view.shape[3:])
+    counters = np.zeros((attrs["slots"], *view.shape[3:]), np.int64)
+    at = 0
+    for index, (slot, up, negated, plain, turned, mixed, _, _) in enumerate(nodes.tolist()):
+        total = np.zeros(view.shape[3:], np.int64)
+        for blocks, length, inverted in ((plain, LONG, 0), (turned, LONG, 1), (mixed, SHORT, 0)):
+            part = added[at : at + blocks * length].astype(np.int64)
+            at += part.size
+            down = (part < 0) ^ bool(inverted)
+            picked = columns[np.where(part < 0, ~part, part)]
+            total += np.where(down[:, np.newaxis, np.newaxis, np.newaxis], 1 - picked, picked).sum(axis=0)
+        if up < 0:
+            columns[-1], counters[slot] = total & 1, total >> 1
+        else:
+            counters[slot] = (~counters[up] if negated else counters[up]) + total
+        counters[slot] &= (1 << attrs["counter_planes"]) - 1
+        see(index, counters[slot], columns[-1])
+
+
+@op("k.sliced_acc")
+class SlicedAcc(OpDecl):
+    """acc[n,y,x,c] = base[class(y,x), c] - step · pop, int32; pop as the tables of :mod:`bitc.ir.sliced` have it; and scratch memory"""
+
+    operands = ("x", "nodes", "added", "ends", "base")
+    attrs = {**_SLICED, "step": REQUIRED}
+    results = 2
+
+    @staticmethod
+    def infer(x: Type, nodes: Type, added: Type, ends: Type, base: Type, **attrs: Any) -> tuple[BufferType, BufferType]:
+        source = _check(x, nodes, added, attrs)
+        if as_buffer(ends, DType.I32).shape != (attrs["channels"], 2):
+            raise InferenceError(f"ends {ends} are not those of {attrs['channels']} channels")
+        as_buffer(base, DType.I32, 2)
+        return BufferType((source.shape[0], *attrs["size"], attrs["channels"]), DType.I32), _scratch(attrs, 0)
+
+    @staticmethod
+    def evaluate(
+        x: np.ndarray, nodes: np.ndarray, added: np.ndarray, ends: np.ndarray, base: np.ndarray, **attrs: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        pops = np.zeros((x.shape[0], *attrs["size"], attrs["channels"]), np.int64)
+
+        def see(index: int, u: np.ndarray, t: np.ndarray) -> None:
+            k, odd = ends[index].tolist()
+            pops[..., nodes[index, -1]] = 2 * (u + k & (1 << attrs["counter_planes"]) - 1) + (t ^ odd)
+
+        _walked(x, nodes, added, attrs, see)
+        classes = class_map(attrs["row_class"], attrs["col_class"], attrs["size"])
+        acc = (base[classes] - attrs["step"] * pops).astype(np.int32)
+        return acc, np.zeros(_scratch(attrs, 0).shape, np.uint64)
+
+
+@op("k.sliced_bits")
+class SlicedBits(OpDecl):
+    """plane p, bit c of y = carry of u[c] + m + (b & p | q), flipped as ``tests`` say, packed, inside ``halo``; and scratch memory.
+
+    The tables are those of :mod:`bitc.ir.sliced`; ``masks`` has the lanes of each border class.
+    """
+
+    operands = ("x", "nodes", "added", "tests", "codes", "masks")
+    attrs = {**_SLICED, "halo": NO_HALO}
+    results = 2
+
+    @staticmethod
+    def infer(
+        x: Type, nodes: Type, added: Type, tests: Type, codes: Type, masks: Type, *, halo: Halo, **attrs: Any
+    ) -> tuple[BufferType, BufferType]:
+        source, tested = _check(x, nodes, added, attrs), as_buffer(tests, DType.I32, 2)
+        as_buffer(codes, DType.U8, 4)
+        as_buffer(masks, DType.U64, 2)
+        if tested.shape[0] != attrs["channels"]:
+            raise InferenceError(f"tests {tested} are not those of {attrs['channels']} channels")
+        words = tested.shape[1] * words_of(attrs["channels"])
+        made = BufferType((source.shape[0], *with_halo(attrs["size"], halo), words), DType.U64)
+        return made, _scratch(attrs, 64 * words)
+
+    @staticmethod
+    def evaluate(
+        x: np.ndarray,
+        nodes: np.ndarray,
+        added: np.ndarray,
+        tests: np.ndarray,
+        codes: np.ndarray,
+        masks: np.ndarray,
+        *,
+        halo: Halo,
+        **attrs: Any,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        channels, planes = attrs["channels"], attrs["counter_planes"]
+        bits = np.zeros((tests.shape[1], x.shape[0], *attrs["size"], channels), bool)
+        classes = class_map(attrs["row_class"], attrs["col_class"], attrs["size"])
+
+        def see(index: int, u: np.ndarray, t: np.ndarray) -> None:
+            for plane, flags in enumerate(tests[index].tolist()):
+                here = split_codes(codes[index, plane], _classes(attrs))[classes]
+                m = (here[..., :planes].astype(np.int64) << np.arange(planes)).sum(axis=-1)
+                total = (u ^ (flags & 1) << planes - 1) + m + ((t ^ flags >> 1 & 1) & here[..., -2] | here[..., -1])
+                bits[plane, ..., nodes[index, -1]] = (total >> planes ^ flags >> 2) & 1
+
+        _walked(x, nodes, added, attrs, see)
+        packed = np.concatenate([pack_bits(plane) for plane in bits], axis=-1)
+        scratch = _scratch(attrs, 64 * tests.shape[1] * words_of(channels))
+        return surround(packed, halo), np.zeros(scratch.shape, np.uint64)

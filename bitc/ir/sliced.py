@@ -1,0 +1,268 @@
+"""Products of bits computed along spanning trees of their channels, on planes of pixels: the tables that ``runtime/sliced.h`` walks.
+
+pop_c counts the terms x_i (0, 1) of a window that differ from the weights w_c. With b_c, which is the parity t of the root's count or
+1 - t, and h_c = (pop_c - b_c) / 2, a channel follows from its parent, s = ±1, D where w_c and s·w_p differ, n terms::
+
+    pop_c = s·pop_p + (n if s < 0) - |D| + 2·sum over D of (x ^ w_c)
+    h_c   = s·h_p + sum over D of (x ^ w_c) + (t, -t or nothing) + constant
+
+Counters u_c = h_c - k_c, modulo 2^B, leave the constants out, as -u = ~u + 1 and -t = (1 - t) - 1 do. As 2^(B-1) > n/2, the values of
+u_c, or those with the top bit flipped, are in order for each channel, and pop_c > limit is the carry of a sum u_c + m.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from bitc.ir.channel_tree import ROOT, ChannelTree, channel_tree
+
+NODE = 8
+"""Numbers of a node: slot, parent's slot, negated, blocks of 16 terms, of 16 complemented, of 8 mixed, planes of their sum, channel."""
+
+MOST_TERMS = 2**15 - 3
+"""Columns are int16, two are no terms."""
+
+LONG, SHORT = 16, 8
+
+LANES = {"portable": 64, "avx2": 256, "avx512": 512}
+"""Pixels of a vector, by instruction set; portable kernels may take half as many at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Channels in an order in which each can be computed. ``nodes`` int32 [M, NODE]; ``terms`` int16; ``ends`` int32 [M, 2]: k and
+    whether b = 1 - t; ``slots``: counters alive at one time; ``added``: full adders, padding included."""
+
+    nodes: np.ndarray
+    terms: np.ndarray
+    ends: np.ndarray
+    counter_planes: int
+    slots: int
+    added: int
+    trees: tuple[ChannelTree, ...]
+
+
+def counter_planes(terms: int) -> int:
+    """Planes of a counter of half as many as ``terms``, and one more to tell its values apart.
+
+    >>> counter_planes(9), counter_planes(576)
+    (4, 10)
+    """
+    return (terms // 2).bit_length() + 1
+
+
+def walk_of(signs: np.ndarray, group: int, planes: int) -> Walk:
+    """The walk for weights ±1 [M, C/group, KH, KW] on ``planes`` planes of C channels: a tree for each group.
+
+    Raises ValueError where there are more than :data:`MOST_TERMS` columns.
+    """
+    channels, in_group, rows, cols = signs.shape
+    all_terms = rows * cols * planes * in_group * group
+    if all_terms > MOST_TERMS:
+        raise ValueError(f"{all_terms} terms")
+    down = np.repeat(signs.transpose(0, 2, 3, 1)[:, :, :, np.newaxis] < 0, planes, axis=3).reshape(channels, -1)
+    columns = np.arange(all_terms).reshape(-1, group, in_group)
+    maker = _Maker(all_terms, counter_planes(down.shape[1]))
+    trees = []
+    for g, part in enumerate(np.split(np.arange(channels), group)):
+        trees.append(channel_tree(down[part]))
+        maker.tree(trees[-1], down[part], columns[:, g].reshape(-1), int(part[0]))
+    nodes, ends = np.array(maker.nodes, np.int32), np.array(maker.ends, np.int32)
+    terms = np.array(maker.terms or [0], np.int16)
+    added = len(maker.terms)
+    return Walk(nodes, terms, ends, maker.planes, maker.most, added, tuple(trees))
+
+
+class _Maker:
+    """The tables in the making. ``zero`` and ``parity`` are the columns behind the terms."""
+
+    def __init__(self, terms: int, planes: int) -> None:
+        self.zero, self.parity, self.planes = terms, terms + 1, planes
+        self.nodes: list[list[int]] = []
+        self.ends: list[list[int]] = []
+        self.terms: list[int] = []
+        self.most = 0
+
+    def tree(self, tree: ChannelTree, down: np.ndarray, columns: np.ndarray, first: int) -> None:
+        """Walk ``tree`` over rows ``down`` whose terms are ``columns``; its channels count from ``first``."""
+        waiting = np.bincount(tree.parent[tree.parent != ROOT], minlength=len(down))
+        slot, k, odd = (np.zeros(len(down), int) for _ in range(3))
+        free: list[int] = []
+        for c in tree.order.tolist():
+            up = int(tree.parent[c])
+            if up == ROOT:
+                self._node(self._slot(free), ROOT, 0, columns[~down[c]].tolist(), columns[down[c]].tolist(), first + c)
+                slot[c] = self.nodes[-1][0]
+            else:
+                waiting[up] -= 1
+                slot[c] = self._slot(free) if waiting[up] else slot[up]
+                step = _step(tree, c, int(odd[up]), down.shape[1])
+                odd[c], k[c] = step.odd, step.constant - k[up] if tree.negated[c] else step.constant + k[up]
+                differs = down[c] != (down[up] ^ tree.negated[c])
+                plain, turned = columns[differs & ~down[c]].tolist(), columns[differs & down[c]].tolist()
+                plain += [self.parity] * (step.parity > 0)
+                turned += [self.parity] * (step.parity < 0)
+                self._node(int(slot[c]), int(slot[up]), int(tree.negated[c]), plain, turned, first + c)
+            self.ends.append([int(k[c]) % 2**self.planes, int(odd[c])])
+            if not waiting[c]:
+                free.append(int(slot[c]))
+
+    def _slot(self, free: list[int]) -> int:
+        if free:
+            return free.pop()
+        self.most += 1
+        return self.most - 1
+
+    def _node(self, slot: int, up: int, negated: int, plain: list[int], turned: list[int], channel: int) -> None:
+        count = len(plain) + len(turned)
+        long = [len(part) // LONG * LONG for part in (plain, turned)]
+        mixed = plain[long[0] :] + [~column for column in turned[long[1] :]]
+        mixed += [self.zero] * (-len(mixed) % SHORT)
+        self.terms += plain[: long[0]] + turned[: long[1]] + mixed
+        blocks = [long[0] // LONG, long[1] // LONG, len(mixed) // SHORT]
+        self.nodes.append([slot, up, negated, *blocks, count.bit_length(), channel])
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """From parent to child: ``odd``: b = 1 - t; ``parity``: what t is added times; ``constant``: k, but for the parent's."""
+
+    odd: int
+    parity: int
+    constant: int
+
+
+def _step(tree: ChannelTree, c: int, odd_up: int, terms: int) -> _Step:
+    sign, distance = (-1, terms) if tree.negated[c] else (1, 0)
+    distance -= int(tree.distance[c])
+    odd = (odd_up + distance) % 2
+    parity = (sign * (1 - 2 * odd_up) - (1 - 2 * odd)) // 2
+    constant = (distance + sign * odd_up - odd) // 2
+    return _Step(odd, parity, constant + (sign < 0) - (parity < 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Comparisons:
+    """``flags`` int32 [M, planes] and ``codes`` uint8 [M, planes, class groups, B + 2], as ``runtime/sliced.h`` reads them."""
+
+    flags: np.ndarray
+    codes: np.ndarray
+
+
+COLUMNS = 4
+"""Classes of columns in a group."""
+
+
+def class_groups(classes: tuple[int, int]) -> int:
+    """Groups of border classes, where there are so many of rows and of columns.
+
+    >>> class_groups((3, 3)), class_groups((1, 5))
+    (3, 2)
+    """
+    return classes[0] * -(-classes[1] // COLUMNS)
+
+
+def comparisons_of(
+    walk: Walk, terms: int, limit: np.ndarray, flip: np.ndarray, classes: tuple[int, int]
+) -> Comparisons:
+    """How bits (pop > limit) ^ flip come of counters: ``limit`` [planes, classes, M], ``flip`` bool [M]; how many ``classes`` there
+    are of rows and of columns."""
+    bits = np.arange(walk.counter_planes + 2)[:, np.newaxis]
+    flags, codes = [], []
+    for index, node in enumerate(walk.nodes.tolist()):
+        k, odd = walk.ends[index].tolist()
+        top, found = _codes(limit[:, :, node[-1]], k, terms, walk.counter_planes)
+        flags.append([top + 2 * odd + 4 * int(flip[node[-1]])] * len(found))
+        numbers = np.zeros((len(found), classes[0], -(-classes[1] // COLUMNS) * COLUMNS), np.int64)
+        numbers[..., : classes[1]] = np.reshape(found, (len(found), *classes))
+        grouped = numbers.reshape(len(found), -1, 1, COLUMNS) >> bits & 1
+        codes.append((grouped << np.arange(COLUMNS)).sum(axis=-1))
+    return Comparisons(np.array(flags, np.int32), np.array(codes, np.uint8))
+
+
+def split_codes(codes: np.ndarray, classes: tuple[int, int]) -> np.ndarray:
+    """The bits of :attr:`Comparisons.codes` [groups, B + 2] for each border class: [classes, B + 2].
+
+    >>> split_codes(np.array([[5], [2]]), (2, 3)).ravel().tolist()
+    [1, 0, 1, 0, 1, 0]
+    """
+    bits = (codes[..., np.newaxis] >> np.arange(COLUMNS) & 1).transpose(0, 2, 1)
+    columns = bits.reshape(classes[0], -1, codes.shape[1])[:, : classes[1]]
+    return np.asarray(columns.reshape(-1, codes.shape[1]))
+
+
+def _codes(limit: np.ndarray, k: int, terms: int, planes: int) -> tuple[int, list[list[int]]]:
+    """Whether the top bit of a counter is flipped, and m, p and q for each limit [planes, classes]."""
+    whole = 2**planes
+    least = -k % whole  # u where h is 0
+    top = int(least + terms // 2 >= whole)
+    least = (least + top * whole // 2) % whole
+    codes = []
+    for of_plane in np.clip(limit, -1, terms).tolist():
+        row = []
+        for edge in of_plane:
+            need = edge // 2 + 1 + least if edge % 2 == 0 else (edge - 1) // 2 + 1 + least
+            code = whole - need if need else whole - 1
+            row.append(code | (edge % 2 == 0) << planes | (not need) << planes + 1)
+        codes.append(row)
+    return top, codes
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneGeometry:
+    """How windows lie on planes: ``phases`` [.., 4] (first row and column, rows, columns), ``taps`` [.., 2] (phase, shift in lanes)."""
+
+    phases: np.ndarray
+    taps: np.ndarray
+    pitch: int
+
+    def blocks(self, size: tuple[int, int], lanes: int) -> int:
+        """Vectors of ``lanes`` that hold all output pixels."""
+        return -(-((size[0] - 1) * self.pitch + size[1]) // lanes)
+
+    def plane_words(self, size: tuple[int, int], lanes: int) -> int:
+        """64-bit words of an input plane, with what vectors read beyond its end."""
+        read = self.blocks(size, lanes) * lanes + int(self.taps[:, 1].max())
+        written = int((self.phases[:, 2] * self.pitch).max())
+        return -(-max(read, written) // 64) + 2
+
+
+def plane_geometry(
+    taps: tuple[int, int], strides: tuple[int, int], dilations: tuple[int, int], size: tuple[int, int]
+) -> PlaneGeometry:
+    """Taps that are equal modulo the strides read one image, each some pixels further on.
+
+    >>> g = plane_geometry((3, 3), (2, 2), (1, 1), (4, 4))
+    >>> len(g.phases), g.pitch, g.taps[:3].tolist()
+    (4, 5, [[0, 0], [1, 0], [0, 1]])
+    """
+    places = [
+        [divmod(tap * dilation, stride) for tap in range(count)]
+        for count, dilation, stride in zip(taps, dilations, strides, strict=True)
+    ]
+    pitch = size[1] + max(shift for shift, _ in places[1])
+    phases: dict[tuple[int, int], list[int]] = {}
+    found = []
+    for (down, y), (right, x) in product(*places):
+        rows, columns = size[0] + down, size[1] + right
+        phase = phases.setdefault((y, x), [y, x, rows, columns])
+        phase[2:] = max(phase[2], rows), max(phase[3], columns)
+        found.append([list(phases).index((y, x)), down * pitch + right])
+    return PlaneGeometry(np.array(list(phases.values()), np.int32), np.array(found, np.int32), pitch)
+
+
+def class_masks(classes: np.ndarray, count: int, pitch: int, lanes: int) -> np.ndarray:
+    """The lanes of each of ``count`` border classes [OH, OW], uint64 [count, words]; ``lanes``: how many in all.
+
+    >>> class_masks(np.array([[0, 1]]), 2, 3, 64).ravel().tolist()
+    [1, 2]
+    """
+    padded = np.full((classes.shape[0], pitch), -1)
+    padded[:, : classes.shape[1]] = classes
+    flat = np.full(lanes, -1)
+    flat[: padded.size] = padded.reshape(-1)[:lanes]
+    bits = flat == np.arange(count)[:, np.newaxis]
+    return np.packbits(bits, axis=1, bitorder="little").view("<u8").astype(np.uint64)

@@ -1,0 +1,43 @@
+/* 32 rows of 32 bits transposed, for AVX2: bytes are gathered by shuffles, then the top bits of 32 bytes come out at once. */
+#ifndef BITC_TURN_AVX2_H
+#define BITC_TURN_AVX2_H
+
+#include <immintrin.h>
+
+#include "base.h"
+
+/* Bit r of columns[c] is bit c of rows[r]. */
+static inline void bitc_turn(const uint32_t *rows, uint32_t *columns) {
+    const __m256i by_byte = _mm256_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15,
+                                             0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    /* a..d: rows 0-3|4-7, 8-11|12-15, ...; as dwords: byte 0 of four rows, byte 1, ... */
+    const __m256i a = _mm256_shuffle_epi8(_mm256_loadu_si256((const void *)rows), by_byte);
+    const __m256i b = _mm256_shuffle_epi8(_mm256_loadu_si256((const void *)(rows + 8)), by_byte);
+    const __m256i c = _mm256_shuffle_epi8(_mm256_loadu_si256((const void *)(rows + 16)), by_byte);
+    const __m256i d = _mm256_shuffle_epi8(_mm256_loadu_si256((const void *)(rows + 24)), by_byte);
+    const __m256i ab0 = _mm256_unpacklo_epi32(a, b), ab1 = _mm256_unpackhi_epi32(a, b);
+    const __m256i cd0 = _mm256_unpacklo_epi32(c, d), cd1 = _mm256_unpackhi_epi32(c, d);
+    /* dwords of a lane: rows 0, 8, 16, 24 and up of the low lane, 4, 12, 20, 28 of the high one */
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    const __m256i bytes[4] = {_mm256_unpacklo_epi64(ab0, cd0), _mm256_unpackhi_epi64(ab0, cd0),
+                              _mm256_unpacklo_epi64(ab1, cd1), _mm256_unpackhi_epi64(ab1, cd1)};
+    for (int32_t k = 0; k < 4; k++) {
+        __m256i v = _mm256_permutevar8x32_epi32(bytes[k], order);
+        for (int32_t bit = 7; bit >= 0; bit--, v = _mm256_add_epi8(v, v)) {
+            columns[8 * k + bit] = (uint32_t)_mm256_movemask_epi8(v);
+        }
+    }
+}
+
+/* The 32 pixels number 32*i.. of a plane. */
+BITC_INLINE void bitc_lanes_put(uint64_t *plane, int32_t i, uint32_t bits) {
+    memcpy((unsigned char *)plane + (ptrdiff_t)i * 4, &bits, sizeof bits);
+}
+
+BITC_INLINE uint32_t bitc_lanes_get(const uint64_t *plane, int32_t i) {
+    uint32_t bits;
+    memcpy(&bits, (const unsigned char *)plane + (ptrdiff_t)i * 4, sizeof bits);
+    return bits;
+}
+
+#endif

@@ -1,0 +1,65 @@
+"""Networks whose products of bits run along trees: the q graph, the k graph and the generated C give the same bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from codegen.build import build, generated, lowered
+from codegen.nets import NETS, convolutions, grouped, inputs_of, prepared, random_chain
+from codegen.test_bit_exact import same
+from runtime.harness import COMPILERS, why_not
+
+from bitc.codegen import TARGETS
+from bitc.ir import Graph, evaluate, parse_graph
+from bitc.ir.printer import print_graph
+from bitc.passes.mst_reorder import MstReorder
+
+
+def agree(graph: Graph, target_name: str, folder: Path, compiler: str = "gcc") -> None:
+    """Run ``graph`` all three ways on random inputs, with trees wherever they can be."""
+    target = TARGETS[target_name]
+    if (reason := why_not(target.isa)) is not None:
+        pytest.skip(reason)
+    k = lowered(MstReorder(target.isa, "on").run(graph), target)
+    library = build(generated(k, target, guard_bytes=64), target, folder, compiler)
+    for seed in range(2):
+        inputs = inputs_of(graph, seed)
+        wanted = evaluate(graph, inputs)
+        same(evaluate(k, inputs), wanted)
+        same(library.run(inputs, 1 if graph.attrs.get("batch") else None), wanted)
+
+
+@pytest.mark.parametrize("net", NETS, ids=lambda net: net.__name__)
+@pytest.mark.parametrize("target", ["portable", "avx2"])
+def test_networks(net: Callable[[], Graph], target: str, tmp_path: Path) -> None:
+    agree(prepared(net()), target, tmp_path)
+
+
+@pytest.mark.parametrize("net", [convolutions, grouped], ids=lambda net: net.__name__)
+def test_networks_avx512(net: Callable[[], Graph], tmp_path: Path) -> None:
+    agree(prepared(net()), "avx512", tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("target", ["portable", "avx2"])
+def test_random_chains(seed: int, target: str, tmp_path: Path) -> None:
+    agree(prepared(random_chain(200 + seed)), target, tmp_path)
+
+
+@pytest.mark.parametrize("compiler", [name for name in COMPILERS if name != "gcc"])
+def test_clang_gives_the_same_bits(compiler: str, tmp_path: Path) -> None:
+    agree(prepared(convolutions()), "avx2", tmp_path, compiler)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_chains_in_the_interpreter(seed: int) -> None:
+    graph = prepared(random_chain(300 + seed))
+    inputs = inputs_of(graph, seed)
+    wanted = evaluate(graph, inputs)
+    for target in TARGETS.values():
+        k = lowered(MstReorder(target.isa, "on").run(graph), target)
+        same(evaluate(k, inputs), wanted)
+        constants: dict = {}
+        assert print_graph(parse_graph(print_graph(k, constants), constants), {}) == print_graph(k, {})

@@ -1,0 +1,54 @@
+"""Networks with trees of channels forced on wherever a product can have one: the same bits as without, and what the oracle promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitc.check import check
+from bitc.compiler import Options
+from tests.networks.building import build, built, outputs
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+NETWORKS = sorted(path.stem for path in MODELS.glob("*.onnx"))
+PUBLISHED = Path(__file__).resolve().parents[3] / "shared" / "models"
+SMALL = (
+    "bnn_pynq/lfcW1A1_mnist_sign.onnx",
+    "brevitas_exports/brevitas_w1a1_qonnx.onnx",
+    "larq_exports/larq_cnn_dorefa2.onnx",
+    "larq_exports/larq_cnn_stesign_pad0.onnx",
+    "larq_exports/larq_cnn_stesign_pad1.onnx",
+    "qonnx_zoo/TFC_1W1A.onnx",
+)
+
+
+@pytest.fixture(scope="module")
+def digits() -> np.ndarray:
+    with np.load(MODELS / "digits_test.npz") as data:
+        return np.asarray(data["x"])[:50]
+
+
+@pytest.mark.parametrize("target", ["portable", "avx2"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_same_bits_with_trees(name: str, target: str, digits: np.ndarray, tmp_path: Path) -> None:
+    model = MODELS / f"{name}.onnx"
+    session = build(model, target, tmp_path, mst="on")
+    assert any("trees" in layer["form"] for layer in session.metadata["layers"])
+    for got, wanted in zip(outputs(session, {"x": digits}), outputs(built(model, target), {"x": digits}), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_check_passes_with_trees(name: str, digits: np.ndarray) -> None:
+    report = check(MODELS / f"{name}.onnx", stages=True, inputs={"x": digits[:2]}, options=Options(mst="on"))
+    assert report.passed, report.findings
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_published_networks_keep_their_promises_with_trees(name: str) -> None:
+    if not (PUBLISHED / name).is_file():
+        pytest.skip("the published networks are not here")
+    report = check(PUBLISHED / name, target="portable", n=2, options=Options(mst="on"))
+    assert report.passed, report.findings

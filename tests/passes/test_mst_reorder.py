@@ -1,0 +1,100 @@
+"""``mst-reorder``: what it marks, what it declines and why, what it says of it; numbers stay what they were."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from codegen.nets import NETS, Net, inputs_of, kernel_passes, prepared
+
+from bitc.errors import OptionError
+from bitc.ir import BIPOLAR, CodeType, Graph, Op, evaluate
+from bitc.ir.sliced import MOST_TERMS
+from bitc.passes.mst_reorder import MstReorder, trees_of
+from bitc.passes.pipeline import run_passes
+
+
+def products(graph: Graph) -> list[Op]:
+    return [op for op in graph.ops if op.name in ("q.conv", "q.matmul")]
+
+
+def marked(graph: Graph) -> list[str]:
+    return [op.attrs["form"] for op in products(graph)]
+
+
+def similar(n: Net, d: float, *shape: int) -> np.ndarray:
+    """Signs [M, ...] of which each differs from an earlier one in ``d`` of its places."""
+    w = n.rng.choice([-1.0, 1.0], shape)
+    for c in range(1, shape[0]):
+        w[c] = w[n.rng.integers(c)] * np.where(n.rng.random(shape[1:]) < d, -1, 1)
+    return w
+
+
+def layer(d: float, size: int = 28, channels: int = 64, group: int = 1) -> Graph:
+    """Bits, a 3x3 layer whose channels differ by ``d``, bits."""
+    n = Net(1)
+    x = n.threshold(n.input(1, channels, size, size))
+    w = similar(n, d, channels, channels // group, 3, 3)
+    codes = n.b.add("q.encode", n.const(w), levels=BIPOLAR)
+    geometry = {"strides": (1, 1), "pads": (1, 1, 1, 1), "dilations": (1, 1), "group": group}
+    y = n.threshold(n.b.add("q.conv", x, codes, pad_level=0, **geometry))
+    return prepared(n.graph(n.b.add("q.decode", y)))
+
+
+@pytest.mark.parametrize("net", NETS, ids=lambda net: net.__name__)
+def test_on_marks_all_products_of_bits_and_off_none(net) -> None:  # type: ignore[no-untyped-def]
+    graph = prepared(net())
+    after = MstReorder("avx2", "on").run(graph)
+    for before, op in zip(products(graph), products(after), strict=True):
+        source = before.operands[0].type
+        assert isinstance(source, CodeType)
+        assert op.attrs["form"] == ("trees" if len(source.shape) in (2, 4) else "")
+    assert set(marked(MstReorder("avx2", "off").run(graph))) <= {""}
+    inputs = inputs_of(graph)
+    for got, wanted in zip(evaluate(after, inputs), evaluate(graph, inputs), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("costs", ["portable", "avx2"])
+def test_auto_takes_near_channels_and_leaves_few_pixels(costs: str) -> None:
+    assert marked(MstReorder(costs).run(layer(0.05))) == ["trees"]
+    assert marked(MstReorder(costs).run(layer(0.05, size=2))) == [""]
+    assert marked(MstReorder("avx2").run(layer(0.5))) == [""]
+
+
+def test_the_numbers_behind_a_choice_are_kept() -> None:
+    near = MstReorder("avx2").run(layer(0.05)).attrs["form_costs"][-1][1]
+    far = MstReorder("avx2", "on").run(layer(0.5)).attrs["form_costs"][-1][1]
+    few = MstReorder("avx2").run(layer(0.05, size=2)).attrs["form_costs"][-1][1]
+    assert near.startswith("trees ")
+    assert "d 0.05" in near or "d 0.04" in near
+    assert far.startswith("1x1 planes ")
+    assert "d 0.4" in far
+    assert "trees at least" in few
+
+
+def test_a_tree_for_each_group() -> None:
+    (product,) = products(layer(0.1, group=4))
+    trees = trees_of(product)
+    assert [len(tree.parent) for tree in trees] == [16] * 4
+    assert {tree.terms for tree in trees} == {16 * 9}
+
+
+def test_too_many_terms_are_declined() -> None:
+    n = Net(2)
+    wide = MOST_TERMS + 1
+    y = n.b.add("q.matmul", n.threshold(n.input(3, wide), one_row=True), n.signs(wide, 2))
+    after = MstReorder(use="on").run(n.graph(n.floats(y)))
+    assert marked(after) == [""]
+    assert f"{wide} terms" in after.attrs["form_costs"][-1][1]
+
+
+def test_marked_products_become_kernels_on_planes_of_pixels() -> None:
+    names = [op.name for op in run_passes(MstReorder(use="on").run(layer(0.3)), kernel_passes()).ops]
+    assert "k.sliced_bits" in names
+    assert "k.bconv_bits" not in names
+
+
+def test_unknown_options_are_refused() -> None:
+    for bad in (MstReorder("riscv"), MstReorder(use="maybe")):
+        with pytest.raises(OptionError, match="mst-reorder"):
+            bad.run(layer(0.5, size=2))
