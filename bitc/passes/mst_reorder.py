@@ -39,7 +39,8 @@ class MstReorder(Pass):
     product has a tree for each group.
 
     ``use``: ``auto`` marks what ``costs`` (:mod:`bitc.passes.costs`) says is faster so, ``on`` whatever can be marked, ``off`` nothing.
-    The graph's attribute ``form_costs`` gets (ONNX node, text) for each product it weighed or declined.
+    The graph's attribute ``form_costs`` gets (ONNX node, text) for each product it weighed or declined; where all there is to gain is less
+    than :data:`LEAST_GAIN_NS`, nothing is weighed.
     """
 
     name: ClassVar[str] = "mst-reorder"
@@ -64,7 +65,8 @@ class MstReorder(Pass):
             threshold = fused_threshold(op, graph, users)
             bits = threshold.operands[1].shape[1] if threshold is not None else 0
             choice = _weigh(op, self.costs, bits, hurry=self.use == "auto")
-            weighed.append((op.loc, choice.text))
+            if self.use == "on" or choice.dense_ns >= LEAST_GAIN_NS:
+                weighed.append((op.loc, choice.text))
             if self.use == "auto" and not choice.pays:
                 return None
             return b.add(op.name, *op.operands, loc=op.loc, **{**op.attrs, "form": "trees"})

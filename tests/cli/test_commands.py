@@ -46,6 +46,8 @@ def test_compile_passes_every_option_on(fake: FakeCompiler, tmp_path: Path, caps
         "b.0={0..3}",
         "--sign-zero",
         "plus",
+        "--mst",
+        "on",
     ]
     arguments += ["--limit", "nodes=70", "--limit", "rank=5", "--threads", "3", "--pool", "openmp"]
     arguments += ["--tune", "--tuning", "times.json"]
@@ -65,6 +67,7 @@ def test_compile_passes_every_option_on(fake: FakeCompiler, tmp_path: Path, caps
         "dims": {"N": 1, "seq": 16},
         "values": {"x": (-1.0, 1.0), "b.0": range(4)},
         "sign_zero": "plus",
+        "mst": "on",
         "pipeline": "a,b{c=1}",
         "limits": Limits(nodes=70, rank=5),
     }

@@ -26,6 +26,7 @@ PORTABLE, AVX2, AVX512, NEON = " -k portable", " -k avx2", " -k avx512", " -k ne
 BCONV, GROUPED, PACK, PAIRS = "test_bconv.py", "test_bconv_grouped.py", "test_bpack.py", "test_bpairs.py"
 FCONV, GEMM, POOL, REDUCE = "test_f32_conv.py", "test_f32_gemm.py", "test_f32_pool.py", "test_f32_reduce.py"
 ICONV, IDEPTH, WINOGRAD, PLAIN = "test_iconv.py", "test_idepthwise.py", "test_iwinograd.py", "test_plain_products.py"
+SLICED = "test_sliced.py"
 TAP, RIGHT = "i < g->taps_h; i++", "(ptrdiff_t)j * g->tap_words"
 
 BREAKS = (
@@ -450,4 +451,45 @@ BREAKS = (
         IDEPTH + NEON,
     ),
     Break("half floats", "infinity too early", "half.h", "rounded > 65504.0", "rounded >= 65504.0", "test_half.py"),
+    Break(
+        "bits by trees",
+        "the parity t is never kept",
+        "sliced.h",
+        "bitc_sliced_terms(r->g) + 1), sum[0]);",
+        "bitc_sliced_terms(r->g) + 1), sum[1]);",
+        SLICED + PORTABLE,
+    ),
+    Break(
+        "bits by trees",
+        "a parent is not negated",
+        "sliced.h",
+        "turned = bitc_lanes_fill(node[2]);",
+        "turned = bitc_lanes_fill(0);",
+        SLICED + PORTABLE,
+    ),
+    Break("bits by trees", "taps one lane on", "sliced.h", "+ tap[1];", "+ tap[1] + 1;", SLICED + PORTABLE),
+    Break(
+        "bits by trees",
+        "the top plane is never flipped",
+        "sliced.h",
+        "bitc_lanes_fill(flags & 1)",
+        "bitc_lanes_fill(0)",
+        SLICED + PORTABLE,
+    ),
+    Break(
+        "bits by trees",
+        "complemented terms are added as they are",
+        "lanes_avx2.h",
+        "_mm256_andnot_si256(*s, t)",
+        "_mm256_and_si256(*s, t)",
+        SLICED + AVX2,
+    ),
+    Break(
+        "bits by trees",
+        "rows in another order",
+        "turn_avx2.h",
+        "(0, 4, 1, 5, 2, 6, 3, 7)",
+        "(0, 1, 2, 3, 4, 5, 6, 7)",
+        SLICED + AVX2,
+    ),
 )

@@ -1,0 +1,99 @@
+"""Binary layers along trees of their channels against the best kernels without: ``python -m benchmarks.mst`` prints a table.
+
+Networks of three equal 3x3 layers with zero padding and batch normalisation, whose channels differ from an earlier one's in a part d of
+their weights; the time of a layer is half the difference between three layers and one. Both libraries have turns in each round; the
+ratio is that of the medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import onnx
+
+import bitc
+from benchmarks.graphs import F32, Graph
+
+SIZES = ((56, 64), (28, 128), (14, 256))
+DISTANCES = (0.05, 0.1, 0.2)
+LAYERS = 3
+
+
+def similar(rng: np.random.Generator, channels: int, d: float) -> np.ndarray:
+    """Signs [M, M, 3, 3]: each channel has those of an earlier one but for a part ``d``."""
+    w = rng.choice(np.array([-1.0, 1.0]), (channels, channels, 3, 3))
+    for c in range(1, channels):
+        w[c] = w[rng.integers(c)] * np.where(rng.random(w.shape[1:]) < d, -1, 1)
+    return w
+
+
+def network(size: int, channels: int, d: float, layers: int) -> onnx.ModelProto:
+    """Float image in; ``layers`` layers of bits, and a pool of the last bits to few numbers out."""
+    g = Graph("trees", (1, channels, size, size))
+    x = "x"
+    for number in range(layers + 1):
+        x = g.norm(x, channels, channels * 9) if number else x
+        positive = g.node("GreaterOrEqual", x, np.asarray(0, F32))
+        x = g.node("Where", positive, np.asarray(1, F32), np.asarray(-1, F32))
+        if number < layers:
+            x = g.conv(x, similar(g.rng, channels, d))
+    return g.model(g.max_pool(x, size, size))
+
+
+def timed(sessions: dict[str, bitc.Session], x: np.ndarray, rounds: int) -> dict[str, float]:
+    """Median microseconds of a call of each; one has its turn after the other."""
+    times: dict[str, list[float]] = {name: [] for name in sessions}
+    for _ in range(rounds):
+        for name, session in sessions.items():
+            started = time.perf_counter()
+            session.run(None, {"x": x})
+            times[name].append((time.perf_counter() - started) * 1e6)
+    return {name: median(found) for name, found in times.items()}
+
+
+def measure(size: int, channels: int, d: float, target: str, flags: tuple[str, ...], rounds: int) -> dict[str, float]:
+    """Microseconds of a layer with trees (``on``) and without (``off``)."""
+    x = np.random.default_rng(1).standard_normal((1, channels, size, size)).astype(F32)
+    with tempfile.TemporaryDirectory() as folder:
+        sessions = {}
+        for layers in (1, LAYERS):
+            model = Path(folder) / f"{layers}.onnx"
+            onnx.save(network(size, channels, d, layers), model)
+            for mst in ("on", "off"):
+                out = Path(folder) / f"{mst}{layers}"
+                made = bitc.compile(model, target=target, out=out, mst=mst, c_flags=flags)
+                sessions[f"{mst}{layers}"] = made.session()
+        for layers in (1, LAYERS):
+            pair = [sessions[f"{mst}{layers}"].run(None, {"x": x}) for mst in ("on", "off")]
+            assert all(np.array_equal(a, b) for a, b in zip(*pair, strict=True)), "the bits differ"
+        times = timed(sessions, x, rounds)
+    return {mst: (times[f"{mst}{LAYERS}"] - times[f"{mst}1"]) / (LAYERS - 1) for mst in ("on", "off")}
+
+
+def main() -> None:
+    """Print the table of a target."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--target", default="native")
+    parser.add_argument("--words", type=int, choices=(32, 64), help="bits of a word of portable kernels")
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--core", type=int)
+    options = parser.parse_args()
+    if options.core is not None:
+        os.sched_setaffinity(0, {options.core})
+    flags = ("-DBITC_LANES_32",) if options.words == 32 else ()
+    print(f"{'layer':10} {'d':>5} {'trees us':>9} {'dense us':>9} {'ratio':>6}")
+    for size, channels in SIZES:
+        for d in DISTANCES:
+            found = measure(size, channels, d, options.target, flags, options.rounds)
+            ratio = found["off"] / found["on"]
+            print(f"{size:4}x{channels:<5} {d:5} {found['on']:9.1f} {found['off']:9.1f} {ratio:6.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
