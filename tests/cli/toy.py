@@ -52,6 +52,7 @@ class Options:
     dims: Mapping[str, int] = field(default_factory=dict)
     values: Mapping[str, Sequence[float]] = field(default_factory=dict)
     sign_zero: str = "exact"
+    mst: str = "auto"
     pipeline: str | None = None
     limits: Limits = field(default_factory=Limits)
     tuning: str | None = None
