@@ -27,4 +27,15 @@ BITC_INLINE float bitc_minifloat(float x, float least, float rounder, float max,
     return y;
 }
 
+/* x rounded, ties to even, to its upper 16 bits; NaN stays NaN. A carry out of the mantissa is the next power of two, at last
+ * infinity. */
+BITC_INLINE float bitc_bfloat16(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits = (bits + 0x7FFFu + (bits >> 16 & 1u)) & 0xFFFF0000u;
+    float y;
+    memcpy(&y, &bits, sizeof y);
+    return x == x ? y : x;
+}
+
 #endif

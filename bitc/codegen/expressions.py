@@ -68,6 +68,8 @@ def expression(op: Op, args: Sequence[str], constant: Sequence[bool], whole: boo
         return _saturated(op, args[0], whole)
     if name == "nn.minifloat":
         return _minifloat(op, args[0])
+    if name == "nn.bfloat16":
+        return f"bitc_bfloat16({args[0]})"
     if name == "nn.where":
         return f"{args[0]} ? {args[1]} : {args[2]}"
     if name in _COMPARE:

@@ -43,8 +43,10 @@ class Element:
     format: Float | None = None
 
 
+BFLOAT16 = Element("BFLOAT16", DType.F32, 16)
+
 ELEMENTS: Mapping[int, Element] = {
-    16: Element("BFLOAT16", DType.F32, 16),
+    16: BFLOAT16,
     17: Element("FLOAT8E4M3FN", DType.F32, 8, format=Float(4, 3, 7, 448.0)),
     18: Element("FLOAT8E4M3FNUZ", DType.F32, 8, format=Float(4, 3, 8, 240.0)),
     19: Element("FLOAT8E5M2", DType.F32, 8, format=Float(5, 2, 15, 57344.0, overflow=np.inf)),

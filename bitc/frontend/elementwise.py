@@ -6,7 +6,7 @@ from functools import reduce
 
 import numpy as np
 
-from bitc.frontend.elements import ELEMENTS, Element
+from bitc.frontend.elements import BFLOAT16, ELEMENTS, Element
 from bitc.frontend.node import Node, dtype_of, handles
 from bitc.frontend.tensors import dtype_name, ir_dtype
 from bitc.ir import DType, Value
@@ -162,9 +162,12 @@ def cast_from(n: Node, x: Value, to: DType) -> Value:
 
 
 def cast_to_element(n: Node, x: Value, element: Element) -> Value:
-    """``x`` rounded to a small float format, or to an integer of few bits, ties away from 0, which wraps around (exact below 2^24)."""
+    """``x`` rounded to bfloat16 or a smaller float, or to an integer of few bits, ties away from 0, which wraps around (exact below
+    2^24)."""
+    if element is BFLOAT16:
+        return n.emit("nn.bfloat16", cast_to(n, x, DType.F32))
     if element.format is None and element.range is None:
-        raise n.unsupported("Cast goes to integers and floats, not to bfloat16 or float8e8m0", f"to {element.name}")
+        raise n.unsupported("Cast goes to integers and floats, not to float8e8m0", f"to {element.name}")
     x = cast_to(n, x, DType.F32)
     if element.format is not None:
         f = element.format

@@ -87,3 +87,28 @@ class Minifloat(OpDecl):
         index: int, constants: Constants, *, mantissa_bits: int, bias: int, max: float, overflow: float
     ) -> np.ndarray | None:
         return None if np.isnan(overflow) else np.asarray(1)
+
+
+@op("nn.bfloat16", elementwise=True)
+class Bfloat16(OpDecl):
+    """y = x rounded, ties to even, to the upper 16 bits of a float32 (7 mantissa bits beside the leading 1); NaN stays NaN, what is
+    beyond the largest number becomes infinite"""
+
+    operands = ("x",)
+
+    @staticmethod
+    def infer(x: Type) -> TensorType:
+        if as_tensor(x).dtype is not DType.F32:
+            raise InferenceError(f"needs float32, got {x}")
+        return as_tensor(x)
+
+    @staticmethod
+    def evaluate(x: np.ndarray) -> np.ndarray:
+        bits = np.ascontiguousarray(x).view(np.uint32)
+        with np.errstate(over="ignore"):
+            rounded = (bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) & np.uint32(0xFFFF0000)
+        return np.where(np.isnan(x), x, rounded.view(np.float32))
+
+    @staticmethod
+    def monotone(index: int, constants: Constants) -> np.ndarray:
+        return np.asarray(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 from codegen.build import build, generated, lowered
@@ -265,3 +266,18 @@ def test_minifloats_at_every_exponent(tmp_path: Path) -> None:
     for c, b in zip(got, wanted, strict=True):
         np.testing.assert_array_equal(c, b)
         np.testing.assert_array_equal(np.signbit(c), np.signbit(b))
+
+
+def test_bfloat16_at_every_pattern_and_its_ties(tmp_path: Path) -> None:
+    """Each of its numbers, halfway to the next, and the floats beside both, against NumPy's extension type."""
+    n = Net(0)
+    bits = (np.arange(1 << 16, dtype=np.uint32) << 16)[:, np.newaxis] + np.array(
+        [0, 1, 0x7FFF, 0x8000, 0x8001], np.uint32
+    )
+    x = bits.reshape(1, -1).view(np.float32)
+    got, wanted = run(n.graph(n.b.add("nn.bfloat16", n.input(*x.shape))), [x], tmp_path)
+    with np.errstate(over="ignore", invalid="ignore"):
+        theirs = x.astype(ml_dtypes.bfloat16).astype(np.float32)
+    for c in (got[0], wanted[0]):
+        np.testing.assert_array_equal(c.view(np.uint32)[~np.isnan(x)], theirs.view(np.uint32)[~np.isnan(x)])
+        np.testing.assert_array_equal(np.isnan(c), np.isnan(x))

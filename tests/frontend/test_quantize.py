@@ -247,6 +247,13 @@ def test_stored_brain_floats() -> None:
     same([node("Cast", "w", "f", to=1), node("Mul", "x f", "y")], {"x": F([2])}, {"w": w})
 
 
+def test_rounding_to_brain_floats_and_back() -> None:
+    """Ties, subnormal and huge numbers, infinities; what is between the casts keeps the type."""
+    x = F([1 + 2**-8, 1 + 3 * 2**-8, 3e-41, -3.3961775e38, -3.4e38, np.inf, -0.0, 0.1])
+    nodes = [node("Cast", "x", "b", to=16), node("Reshape", "b s", "r"), node("Cast", "r", "y", to=1)]
+    same(nodes, {"x": x}, {"s": np.asarray([2, 4])})
+
+
 def test_dynamic_quantization() -> None:
     """Tensors of all sizes and signs, of zeros alone, and of one number."""
     rng = np.random.default_rng(11)

@@ -88,6 +88,7 @@ WINDOW = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
         ("nn.saturate", [F((2,))], {"to": DType.I32, "lo": 0, "hi": 2**31 - 1}, "f32 cannot be compared"),
         ("nn.saturate", [F((2,), DType.U8)], {"to": DType.I8, "lo": -8, "hi": -1}, "u8 cannot be compared"),
         ("nn.minifloat", [F((2,), DType.I8)], E4M3, "needs float32"),
+        ("nn.bfloat16", [F((2,), DType.I8)], {}, "needs float32"),
         ("nn.minifloat", [F((2,))], {**E4M3, "mantissa_bits": 21}, "no format within float32"),
         ("nn.minifloat", [F((2,))], {**E4M3, "bias": 130}, "no format within float32"),
         ("nn.minifloat", [F((2,))], {**E4M3, "max": 1e38}, "no format within float32"),
