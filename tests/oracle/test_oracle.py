@@ -40,6 +40,18 @@ def test_onnxruntime_gives_outputs_and_inner_tensors(tmp_path: Path) -> None:
     assert oracle.output_names == ("y", "z")
 
 
+def test_inner_tensors_that_numpy_has_no_type_for_are_left_out(tmp_path: Path) -> None:
+    h = onnx.helper
+    nodes = [h.make_node("Cast", ["x"], ["b"], to=16), h.make_node("Cast", ["b"], ["y"], to=1)]
+    ends = [h.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy"]
+    made = h.make_model(
+        h.make_graph(nodes, "g", ends[:1], ends[1:]), opset_imports=[h.make_opsetid("", 17)], ir_version=9
+    )
+    onnx.save(made, tmp_path / "net.onnx")
+    tensors = oracle_for(tmp_path / "net.onnx").tensors({"x": np.float32([1 + 2**-8])})
+    assert {name: array.tolist() for name, array in tensors.items()} == {"y": [1.0]}
+
+
 def test_model_inputs_are_those_the_caller_gives(tmp_path: Path) -> None:
     model = load_model(write_model(tmp_path / "toy.onnx"))
     assert model_inputs(model) == (
