@@ -6,14 +6,14 @@ Reads the model as imported, before a target or a kernel is chosen; measured tim
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bitc.compiler import Options
-from bitc.explain import explain
+from bitc.explain import Explanation, explain
 from bitc.report.metrics import BitOps, Costs, WeightBytes, costs, weight_bytes
 from bitc.report.products import Product, products
 from bitc.report.trees import Edge, TreeFacts, bit_ops, tree_facts
@@ -23,19 +23,21 @@ __all__ = ["BitOps", "Costs", "Edge", "Layer", "Product", "Report", "TreeFacts",
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A product; ``tree`` where it is binary; ``seconds`` of one call on one item where time was asked for and this layer has its own."""
+    """A product; ``tree`` where it is binary. Where time was asked for, ``seconds`` of one call on one item: without trees, and
+    ``tree_seconds`` with every layer on its tree that can be."""
 
     product: Product
     tree: TreeFacts | None
     seconds: float | None
+    tree_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """``counted``: bit operations by the published convention (binary convolutions of more than one tap); ``binary``: of all binary layers.
 
-    Where time was asked for: ``seconds`` of one call, all layers and the rest, for ``target``, and what it takes of memory: the arena and
-    the constants as compiled. Else None.
+    Where time was asked for: ``seconds`` of one call for ``target``, all layers and the rest, without trees, ``tree_seconds`` with every
+    layer on its tree that can be; and what it takes of memory without: the arena and the constants as compiled. Else None.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Report:
     binary: BitOps
     target: str
     seconds: float | None
+    tree_seconds: float | None
     arena_bytes: int | None
     compiled_bytes: int | None
 
@@ -61,6 +64,7 @@ class Report:
             "binary": asdict(self.binary),
             "target": self.target,
             "seconds": self.seconds,
+            "tree_seconds": self.tree_seconds,
             "arena_bytes": self.arena_bytes,
             "compiled_bytes": self.compiled_bytes,
             "layers": layers,
@@ -78,15 +82,23 @@ def report(
 ) -> Report:
     """Count ``model``'s products and grow the trees of its binary layers; ``inputs`` (samples by name) measure firing rates.
 
-    With ``time`` it is compiled for ``target`` and its layers are timed. Raises a :class:`bitc.errors.BitcError` where importing,
-    and with ``time`` compiling and running, does.
+    With ``time`` it is compiled for ``target`` twice, without trees and with as many as can be, and its layers are timed. Raises a
+    :class:`bitc.errors.BitcError` where importing, and with ``time`` compiling and running, does.
     """
     options = options if options is not None else Options()
     found, other = products(model, options, inputs)
-    timed = explain(model, target=target, options=options, time=True, progress=progress) if time else None
-    by_node = {product.node: product.seconds for product in timed.products} if timed else {}
+    timed, on_trees = (
+        explain(model, target=target, options=replace(options, mst=mst), time=True, progress=progress) if time else None
+        for mst in ("off", "on")
+    )
+    seconds, tree_seconds = _by_node(timed), _by_node(on_trees)
     layers = tuple(
-        Layer(product, _grown(product, number, len(found), progress), by_node.get(product.node))
+        Layer(
+            product,
+            _grown(product, number, len(found), progress),
+            seconds.get(product.node),
+            tree_seconds.get(product.node),
+        )
         for number, product in enumerate(found)
     )
     grown = [(layer.product, layer.tree) for layer in layers if layer.tree is not None]
@@ -99,9 +111,14 @@ def report(
         binary=bit_ops(grown),
         target=timed.target if timed else "",
         seconds=timed.seconds if timed else None,
+        tree_seconds=on_trees.seconds if on_trees else None,
         arena_bytes=timed.arena_bytes if timed else None,
         compiled_bytes=timed.weight_bytes if timed else None,
     )
+
+
+def _by_node(timed: Explanation | None) -> dict[str, float | None]:
+    return {product.node: product.seconds for product in timed.products} if timed else {}
 
 
 def _grown(
@@ -125,6 +142,7 @@ def _layer_dict(layer: Layer) -> dict[str, Any]:
         "firing": product.firing,
         "counted": product.is_counted,
         "seconds": layer.seconds,
+        "tree_seconds": layer.tree_seconds,
         "tree": None,
     }
     if tree is not None:

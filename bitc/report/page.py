@@ -70,12 +70,17 @@ def _totals(found: Report) -> Iterator[tuple[str, ...]]:
         yield f"weights of {width} bits", f"{size:,} bytes"
     yield "other constants", f"{found.weights.other:,} bytes"
     if found.seconds is not None:
-        yield f"time of a call, {found.target}", f"{found.seconds * 1e6:,.1f} µs"
+        yield f"µs of a call, {found.target}", _microseconds(found.seconds)
+        yield "µs of a call, every tree that can be", _microseconds(found.tree_seconds)
         yield "memory", f"arena {found.arena_bytes:,} bytes, constants as compiled {found.compiled_bytes:,} bytes"
 
 
 def _with_time(head: Sequence[str], found: Report) -> tuple[str, ...]:
-    return (*head, "µs") if found.seconds is not None else tuple(head)
+    return (*head, "µs", "by tree") if found.seconds is not None else tuple(head)
+
+
+def _microseconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds * 1e6:,.1f}"
 
 
 def _product_row(layer: Layer, found: Report) -> tuple[str, ...]:
@@ -84,7 +89,7 @@ def _product_row(layer: Layer, found: Report) -> tuple[str, ...]:
     row = (product.node, bits, f"{product.macs:,}", f"{product.weights:,}")
     if found.seconds is None:
         return row
-    return (*row, "" if layer.seconds is None else f"{layer.seconds * 1e6:,.1f}")
+    return (*row, _microseconds(layer.seconds), _microseconds(layer.tree_seconds))
 
 
 def _tree_row(layer: Layer) -> tuple[str, ...]:
