@@ -75,14 +75,18 @@ BITC_INLINE void bitc_sliced_turn_in(const struct bitc_sliced_run *r, const uint
                                        bitc_lane_word *planes) {
     const bitc_sliced *g = r->g;
     const int32_t words = bitc_words(g->in_channels), plane_words = g->plane_words * (64 / BITC_LANES_PER_WORD);
-    for (int32_t p = 0; p < g->in_planes; p++) {
-        for (int32_t c = 0; c < g->in_channels; c += 32) {
-            uint32_t rows[32], columns[32];
-            for (int32_t l = 0; l < 32; l++) rows[l] = (uint32_t)(pixel[l][p * words + c / 64] >> (c & 32));
-            bitc_turn(rows, columns);
+    for (int32_t i = 0; i < g->in_planes * words; i++) {
+        const int32_t p = i / words, first = i % words * 64;
+        uint32_t rows[2][32], columns[32];
+        for (int32_t l = 0; l < 32; l++) {
+            rows[0][l] = (uint32_t)pixel[l][i];
+            rows[1][l] = (uint32_t)(pixel[l][i] >> 32);
+        }
+        for (int32_t h = 0, c = first; h < 2 && c < g->in_channels; h++, c += 32) {
+            bitc_turn(rows[h], columns);
             const int32_t count = g->in_channels - c < 32 ? g->in_channels - c : 32;
             bitc_lane_word *to = planes + (ptrdiff_t)(p * g->in_channels + c) * plane_words;
-            for (int32_t i = 0; i < count; i++) bitc_lanes_put(to + (ptrdiff_t)i * plane_words, group, columns[i]);
+            for (int32_t k = 0; k < count; k++, to += plane_words) bitc_lanes_put(to, group, columns[k]);
         }
     }
 }
@@ -95,15 +99,14 @@ BITC_INLINE void bitc_sliced_planes(const struct bitc_sliced_run *r, const uint6
     for (int32_t f = 0; f < g->phases; f++) {
         const int32_t *phase = g->phase + (ptrdiff_t)f * 4;
         const uint64_t *first = x + (ptrdiff_t)phase[0] * g->in_row_words + (ptrdiff_t)phase[1] * g->in_pixel_words;
+        const ptrdiff_t down = (ptrdiff_t)g->step_h * g->in_row_words, right = (ptrdiff_t)g->step_w * g->in_pixel_words;
+        ptrdiff_t at = 0;
         int32_t row = 0, column = 0;
         for (int32_t group = 0; row < phase[2]; group++) {
             const uint64_t *pixel[32];
-            for (int32_t l = 0; l < 32; l++) {
-                const int32_t inside = row < phase[2] && column < phase[3];
-                pixel[l] = inside ? first + (ptrdiff_t)row * g->step_h * g->in_row_words +
-                                        (ptrdiff_t)column * g->step_w * g->in_pixel_words
-                                  : first;
-                if (++column == g->pitch) column = 0, row++;
+            for (int32_t l = 0; l < 32; l++, at += right) {
+                pixel[l] = first + (row < phase[2] && column < phase[3] ? at : 0);
+                if (++column == g->pitch) column = 0, row++, at = row * down - right;
             }
             bitc_sliced_turn_in(r, pixel, group, r->planes + f * phase_words);
         }
@@ -314,12 +317,14 @@ BITC_INLINE void bitc_sliced_turn_out(const struct bitc_sliced_run *r, int32_t b
                 bitc_turn(rows, half[h]);
             }
             int32_t at = row, across = column;
-            for (int32_t l = 0; l < 32 && at < g->out_h; l++) {
-                if (across < g->out_w) {
-                    y[(ptrdiff_t)at * out_row_words + (ptrdiff_t)across * out_pixel_words + w] =
-                        half[0][l] | (uint64_t)half[1][l] << 32;
+            for (int32_t l = 0; l < 32 && at < g->out_h; across = 0, at++) {
+                const int32_t left = g->pitch - across < 32 - l ? g->pitch - across : 32 - l;
+                const int32_t count = g->out_w - across < left ? g->out_w - across : left;
+                const ptrdiff_t to = (ptrdiff_t)at * out_row_words + (ptrdiff_t)across * out_pixel_words + w;
+                for (int32_t k = 0; k < count; k++) {
+                    y[to + (ptrdiff_t)k * out_pixel_words] = half[0][l + k] | (uint64_t)half[1][l + k] << 32;
                 }
-                if (++across == g->pitch) across = 0, at++;
+                l += left;
             }
         }
         column += 32;

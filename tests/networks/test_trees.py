@@ -52,3 +52,12 @@ def test_published_networks_keep_their_promises_with_trees(name: str) -> None:
         pytest.skip("the published networks are not here")
     report = check(PUBLISHED / name, target="portable", n=2, options=Options(mst="on"))
     assert report.passed, report.findings
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_words_of_32_bits_give_the_same_bits(name: str, digits: np.ndarray, tmp_path: Path) -> None:
+    model = MODELS / f"{name}.onnx"
+    session = build(model, "portable", tmp_path, mst="on", c_flags=("-DBITC_LANES_32",))
+    wanted = outputs(built(model, "portable"), {"x": digits})
+    for got, expected in zip(outputs(session, {"x": digits}), wanted, strict=True):
+        np.testing.assert_array_equal(got, expected)

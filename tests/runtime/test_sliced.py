@@ -17,9 +17,12 @@ from bitc.ir.k_sliced import SlicedAcc, SlicedBits
 from bitc.ir.packing import pack_bits, words_of
 from bitc.ir.sliced import LANES, MOST_TERMS, class_masks, comparisons_of, plane_geometry, walk_of
 
-from .harness import Kernels, for_each_isa, guarded, kernels
+from .harness import Kernels, guarded, kernels
 
 INT32 = np.iinfo(np.int32)
+
+for_each_isa_of_its_own = pytest.mark.parametrize("isa", tuple(LANES))
+"""The others take the portable kernels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,47 +175,47 @@ def check(isa: str, case: Case, seed: int = 0) -> None:
     prepared.check_bits(limit, rng.random(case.channels) < 0.4)
 
 
-@for_each_isa
+@for_each_isa_of_its_own
 def test_channel_counts(isa: str) -> None:
     for channels, in_c in itertools.product((1, 2, 31, 33, 65), (1, 32, 63, 64, 65)):
         check(isa, Case(channels, in_c, (1, 1), (2, 3), d=0.2))
 
 
-@for_each_isa
+@for_each_isa_of_its_own
 def test_windows_strides_and_dilations(isa: str) -> None:
     for taps, strides in itertools.product(((1, 1), (3, 3), (2, 5)), ((1, 1), (2, 2), (1, 3), (3, 1))):
         for dilations in ((1, 1), (2, 2), (3, 1)):
             check(isa, Case(7, 5, taps, (4, 6), strides, dilations))
 
 
-@for_each_isa
+@for_each_isa_of_its_own
 @pytest.mark.parametrize("size", [(1, 1), (1, 70), (40, 1), (9, 30), (16, 31), (17, 32), (30, 18)], ids=str)
 def test_images_of_some_vectors(isa: str, size: tuple[int, int]) -> None:
     check(isa, Case(20, 12, (3, 3), size, classes=(min(3, size[0]), min(3, size[1]))))
 
 
-@for_each_isa
+@for_each_isa_of_its_own
 @pytest.mark.parametrize("classes", [(1, 1), (1, 3), (3, 1), (3, 3), (5, 5)], ids=str)
 def test_border_classes_and_planes(isa: str, classes: tuple[int, int]) -> None:
     for planes in ((1, 1), (2, 1), (3, 2), (1, 3)):
         check(isa, Case(35, 10, (3, 3), (7, 9), planes=planes, classes=classes))
 
 
-@for_each_isa
+@for_each_isa_of_its_own
 @pytest.mark.parametrize("group", [1, 2, 4, 12])
 def test_groups_are_trees_of_their_own(isa: str, group: int) -> None:
     check(isa, Case(24, 12, group=group))
     check(isa, Case(12, 60, (1, 1), group=group, planes=(2, 2), classes=(3, 3), d=None))
 
 
-@for_each_isa
+@for_each_isa_of_its_own
 @pytest.mark.parametrize("d", [0.0, 0.005, 0.02, 0.1, 0.3, 0.5, None])
 def test_distances(isa: str, d: float | None) -> None:
     """From duplicates and negatives alone to channels that have nothing in common."""
     check(isa, Case(40, 64, classes=(3, 3), d=d), 1)
 
 
-@for_each_isa
+@for_each_isa_of_its_own
 def test_counts_past_every_plane(isa: str) -> None:
     """Rows that agree with the pixels everywhere, or nowhere: counters wrap unless their order is kept."""
     for terms in (63, 64, 127, 128, 1024, 1500):
