@@ -112,7 +112,8 @@ class _Qonnx:
             ) from error
         self.name = f"qonnx {version('qonnx')}"
         self.output_names = tuple(output.name for output in model.graph.output)
-        self._model = for_qonnx(model)
+        restated = for_onnxruntime(model)  # it runs the standard nodes for qonnx
+        self._model = for_qonnx(model if restated is None else restated)
         self._concrete: dict[tuple[tuple[int, ...], ...], Any] = {}
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> Arrays:

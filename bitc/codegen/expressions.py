@@ -20,6 +20,7 @@ _LIBM = {
     "nn.ceil": "ceil",
     "nn.sqrt": "sqrt",
     "nn.log": "log",
+    "nn.log1p": "log1p",
     "nn.tanh": "tanh",
     "nn.erf": "erf",
     "nn.sin": "sin",
@@ -84,6 +85,8 @@ def expression(op: Op, args: Sequence[str], constant: Sequence[bool], whole: boo
         return args[0]
     if name == "nn.fma":  # infer lets float32 in only
         return f"(float)((double){args[0]} * (double){args[1]} + (double){args[2]})"
+    if name == "nn.multi_threshold" and source is not DType.F16:
+        return f"({CTYPES[result]})({' + '.join(f'({args[0]} >= {t})' for t in args[1:])})"
     table = _FLOAT if source.is_float else _INTEGER
     if name in table and source not in (DType.BOOL, DType.F16):
         return table[name](op, args)

@@ -91,7 +91,7 @@ def softplus(n: Node) -> Value:
     """y = ln(1 + e^-|x|) + max(x, 0), which does not overflow"""
     x = n.x()
     small = n.emit("nn.exp", n.emit("nn.neg", n.emit("nn.abs", x)))
-    return n.emit("nn.add", n.emit("nn.log", n.emit("nn.add", small, n.scalar(1, x))), n.emit("nn.relu", x))
+    return n.emit("nn.add", n.emit("nn.log1p", small), n.emit("nn.relu", x))
 
 
 @handles("Mish", since=18)

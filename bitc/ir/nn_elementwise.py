@@ -175,6 +175,7 @@ _unary("round", "y = x rounded to the nearest integer, ties to even", np.rint, 1
 _unary("sqrt", "y = square root of x", np.sqrt, None)
 _unary("exp", "y = e^x", np.exp, 1)
 _unary("log", "y = natural logarithm of x", np.log, None)
+_unary("log1p", "y = natural logarithm of 1 + x, precise near 0", np.log1p, None)
 _unary("reciprocal", "y = 1 / x", lambda x: 1 / x, None)
 _unary("tanh", "y = hyperbolic tangent of x", np.tanh, 1)
 _unary("sigmoid", "y = 1 / (1 + e^-x)", _sigmoid, 1, _signed)

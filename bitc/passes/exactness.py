@@ -11,7 +11,11 @@ from bitc.passes.value_sets import ValueSets
 
 _OF_CODES = ("q.conv", "q.matmul", "q.int_conv", "q.int_matmul")
 PRODUCTS = ("nn.conv", "nn.matmul", *_OF_CODES, "q.weight_conv", "q.weight_matmul")
-_ROUNDED = {"nn.exp", "nn.log", "nn.tanh", "nn.sigmoid", "nn.erf", "nn.pow", "nn.softmax"}
+_ROUNDED = {
+    *("nn.exp", "nn.log", "nn.log1p", "nn.tanh", "nn.sigmoid", "nn.erf", "nn.pow", "nn.softmax"),
+    *("nn.sin", "nn.cos", "nn.tan", "nn.asin", "nn.acos", "nn.atan"),
+    *("nn.sinh", "nn.cosh", "nn.asinh", "nn.acosh", "nn.atanh"),
+}
 _SUMS = {"nn.avg_pool", "nn.reduce_mean", "nn.reduce_sum"}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from bitc.ir import Builder, DType, Graph, Op, TensorType, Value, rewrite
 from bitc.passes.base import Pass
-from bitc.passes.coding import Blocked, coding_of
+from bitc.passes.coding import Blocked, coding_of, weight_coding
 from bitc.passes.recognise import recognise
 from bitc.passes.value_sets import ValueSets
 
@@ -30,6 +30,7 @@ class PullScales(Pass):
     is a constant, an image where the convolution pads: padding reads 0 on both sides, so it needs no more care. Side conditions: q is
     proved to take few values, s·q + z is not, and ``recognise-codes`` takes the product that is left.
 
+    Float weights that an offset leaves become integers times a scale behind the product, so that nothing cancels.
     In int32 this is an identity (modulo 2^32), applied where it leaves q in one byte. In float32 it holds for real numbers: the file
     rounds ``s·q`` before it sums, so the product's contract is "rounded". The graph's attribute ``rounded_products`` names the ONNX
     nodes this happened to; ``recognise-codes`` reads it.
@@ -78,7 +79,12 @@ def _pulled(op: Op, sets: ValueSets, b: Builder) -> Value | None:
     x, w = chains
     if x is None or w is None or not (x.steps or w.steps):
         return None
-    y = b.add(op.name, x.core, w.core, loc=op.loc, **op.attrs)
+    shifted = any(step.name in ("nn.add", "nn.sub") for step in x.steps)
+    weights = _integer_weights(op, b) if shifted and _dtype(w.core).is_float else (w.core, None)
+    if weights is None:
+        return None
+    core, scale = weights
+    y = b.add(op.name, x.core, core, loc=op.loc, **op.attrs)
     assert y.producer is not None
     form = recognise(y.producer, sets)
     if isinstance(form, Blocked) or form.coding is None:
@@ -88,10 +94,28 @@ def _pulled(op: Op, sets: ValueSets, b: Builder) -> Value | None:
         for step in chain.steps:
             other = step.other
             if step.name in ("nn.add", "nn.sub"):
-                ones = _sum_of_weights(op, b) if ones is None else ones
+                ones = _sum_of_weights(op, core, b) if ones is None else ones
                 other = b.add("nn.mul", other, ones, loc=step.loc)
             y = b.add(step.name, y, other, loc=step.loc)
-    return y
+    return y if scale is None else b.add("nn.mul", y, scale, loc=op.loc)
+
+
+def _integer_weights(op: Op, b: Builder) -> tuple[Value, Value | None] | None:
+    """Constant float weights as integers and their scale, None where they are none.
+
+    A product and the offset that leaves it may be far larger than their difference. As integers neither is rounded (below 2^24).
+    """
+    w = op.operands[1]
+    assert w.constant is not None
+    axis = 0 if op.name == "nn.conv" else 1
+    coding = weight_coding(w.constant, axis)
+    if isinstance(coding, Blocked) or coding.offsets.any():
+        return None
+    if (coding.scales == 1).all():
+        return w, None
+    codes = b.constant(coding.codes.astype(w.constant.dtype), loc=op.loc)
+    trailing = (1,) * (len(w.shape) - 2) if op.name == "nn.conv" else ()
+    return codes, b.constant(coding.scales.astype(w.constant.dtype).reshape(-1, *trailing), loc=op.loc)
 
 
 def _chain_of_operand(op: Op, index: int, sets: ValueSets, b: Builder) -> _Chain | None:
@@ -226,9 +250,9 @@ def _uniform(op: Op, index: int, shape: Sequence[int]) -> bool:
     return is_pointwise and full[1] == 1
 
 
-def _sum_of_weights(op: Op, b: Builder) -> Value:
-    """``op`` of ones: [M] for a matrix, [1, M, 1..] for a convolution, an image where it pads."""
-    x, w = op.operands
+def _sum_of_weights(op: Op, w: Value, b: Builder) -> Value:
+    """``op`` of ones and ``w``: [M] for a matrix, [1, M, 1..] for a convolution, an image where it pads."""
+    x = op.operands[0]
     assert w.constant is not None
     exact = np.float64 if w.constant.dtype.kind == "f" else w.constant.dtype
     if op.name == "nn.matmul":

@@ -23,8 +23,8 @@ class RecogniseCodes(Pass):
 
         conv(x, w)[m]  =  s·a[m] · conv(X, W)[m]  +  s·b[m] · conv(X, 1)  +  conv(p, w)[m]
 
-    The sums of codes are over integers, exact in int32; the last term is a constant, the offsets p and b are mostly 0. Before and
-    after::
+    The sums of codes are over integers, exact in int32; the last term is a constant, the offsets p and b are mostly 0. The
+    multiple of s next to p joins the sum of integers, so that nothing cancels in float32. Before and after::
 
         %y = nn.conv %x, %w      -->   %X = q.encode %x;  %W = q.encode codes(%w)
                                        %acc = q.conv %X, %W
@@ -185,8 +185,12 @@ def _product_of_codes(op: Op, codes: Value, form: Form, b: Builder) -> Value:
     acc = b.add(
         name, codes, _weight_codes(op, weights.codes, weights.levels, b), loc=op.loc, exact=form.exact, **op.attrs
     )
-    constant = _of_offset(op, coding.offset, b) if coding.offset else None
     of_integers = op.operands[0].type.dtype is DType.I32  # type: ignore[union-attr]
+    whole = None if of_integers else _whole_offset(op, form, b)
+    if whole is not None:
+        acc = b.add("nn.add", acc, whole, loc=op.loc)
+    offset = coding.offset if whole is None else _rest(coding)
+    constant = _of_offset(op, offset, b) if offset else None
     sums = acc if of_integers else b.add("nn.cast", acc, to=DType.F32, loc=op.loc)
     product = _scaled(op, sums, weights.scales * coding.scale, b)
     if weights.offsets.any():
@@ -212,18 +216,40 @@ def _sum_of_codes(op: Op, codes: Value, form: Form, b: Builder) -> Value:
     return b.add("nn.mul", total, _by_channel(op, offsets, total, b), loc=op.loc)
 
 
+def _whole_offset(op: Op, form: Form, b: Builder) -> Value | None:
+    """``conv(round(p/s), W)`` in int32: added without rounding to the sum of levels, which it may nearly cancel."""
+    assert form.coding is not None
+    coding, weights = form.coding, form.weights
+    whole = round(coding.offset / coding.scale)
+    largest = max(abs(coding.levels.lo + whole), abs(coding.levels.hi + whole), abs(whole))
+    if not whole or weights.offsets.any():
+        return None
+    if _largest_sum_of_weights(op, weights) * largest >= INT32:
+        return None
+    return b.constant(_sum_of(op, whole, weights.codes).astype(np.int32), loc=op.loc)
+
+
+def _rest(coding: Coding) -> float:
+    """What the multiple of the scale next to the offset leaves of it: no level is nearer to 0."""
+    return float(coding.offset - round(coding.offset / coding.scale) * coding.scale)
+
+
 def _of_offset(op: Op, offset: float, b: Builder) -> Value:
-    """``conv(p, w)``: a constant; with zero padding it differs at the border."""
-    x, w = op.operands
-    weights = w.constant
+    """``conv(p, w)`` as a constant."""
+    weights = op.operands[1].constant
     assert weights is not None
+    assert isinstance(op.results[0].type, TensorType)
+    return b.constant(_sum_of(op, offset, weights).astype(op.results[0].type.dtype.numpy), loc=op.loc)
+
+
+def _sum_of(op: Op, offset: float, weights: np.ndarray) -> np.ndarray:
+    """``op`` of ``offset`` everywhere and ``weights``; with zero padding it differs at the border."""
+    x = op.operands[0]
     filled = np.full((1, *x.shape[1:]) if op.name == "nn.conv" else (1, x.shape[-1]), offset, np.float64)
     image = np.asarray(op.decl.evaluate(filled, weights.astype(np.float64), **op.attrs))
     if op.name == "nn.conv" and not any(op.attrs["pads"]):
         image = image[(slice(None), slice(None), *[slice(0, 1)] * (image.ndim - 2))]
-    assert isinstance(op.results[0].type, TensorType)
-    dtype = op.results[0].type.dtype.numpy
-    return b.constant((image if op.name == "nn.conv" else image[0]).astype(dtype), loc=op.loc)
+    return image if op.name == "nn.conv" else np.asarray(image[0])
 
 
 def _scaled(op: Op, product: Value, scales: np.ndarray, b: Builder) -> Value:

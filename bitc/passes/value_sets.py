@@ -262,7 +262,8 @@ def _named_fact(op: Op, facts: list[Fact]) -> Fact:
         case "nn.round" | "nn.floor" | "nn.ceil":
             return _whole_range(op, lo, hi)
         case "nn.saturate":
-            return narrowed(float(max(lo, op.attrs["lo"])), float(min(hi, op.attrs["hi"])), True)
+            least, most = float(op.attrs["lo"]), float(op.attrs["hi"])
+            return narrowed(min(max(lo, least), most), max(min(hi, most), least), True)
         case "nn.min" | "nn.max":
             other_lo, other_hi = bounds(facts[1])
             pick = min if op.name == "nn.min" else max

@@ -72,6 +72,23 @@ def test_convolutions_and_dynamic_products(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, (X.astype(np.int64) @ HIGH.astype(np.int64)).astype(F) * F(0.25))
 
 
+def test_products_beside_qonnx_nodes_do_not_saturate(tmp_path: Path) -> None:
+    """qonnx runs standard nodes with onnxruntime's kernels."""
+    nodes = [
+        onnx.helper.make_node("MatMulInteger", ["x", "w"], ["sum"]),
+        onnx.helper.make_node("Cast", ["sum"], ["float"], to=onnx.TensorProto.FLOAT),
+        onnx.helper.make_node("BipolarQuant", ["float", "one"], ["y"], domain="qonnx.custom_op.general"),
+    ]
+    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.UINT8, X.shape)
+    y = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, (6, 3))
+    constants = [onnx.numpy_helper.from_array(HIGH, "w"), onnx.numpy_helper.from_array(np.ones((), F), "one")]
+    opsets = [onnx.helper.make_opsetid("", 13), onnx.helper.make_opsetid("qonnx.custom_op.general", 1)]
+    graph = onnx.helper.make_graph(nodes, "net", [x], [y], constants)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9), tmp_path / "net.onnx")
+    found = oracle_for(tmp_path / "net.onnx").tensors({"x": X})["sum"]
+    np.testing.assert_array_equal(found, X.astype(np.int32) @ HIGH.astype(np.int32))
+
+
 @pytest.mark.parametrize("changed", [{"x": X.astype(I8), "za": I8(3)}, {"w": HIGH.astype(U8), "zb": U8(0)}])
 def test_products_that_are_exact_stay_as_they_are(changed: dict[str, np.ndarray]) -> None:
     """Both int8 or both uint8."""

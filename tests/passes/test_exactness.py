@@ -74,7 +74,9 @@ def test_reductions(name: str, values: Sequence[float] | None, shape: tuple[int,
     assert claimed == exact
 
 
-@pytest.mark.parametrize("name", ["nn.exp", "nn.tanh", "nn.sigmoid", "nn.erf", "nn.log"])
+@pytest.mark.parametrize(
+    "name", ["nn.exp", "nn.tanh", "nn.sigmoid", "nn.erf", "nn.log", "nn.log1p", "nn.sin", "nn.atan"]
+)
 def test_functions_of_a_libm_are_rounded(name: str) -> None:
     assert not claim(name, None)[0]
 

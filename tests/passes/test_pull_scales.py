@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from passes.harness import leaves, op_names, same_meaning, small_integers, transforms
 
-from bitc.ir import Builder, DType, Graph, TensorType, Value, verify
+from bitc.ir import Builder, DType, Graph, TensorType, Value, evaluate, verify
 from bitc.passes.canonicalise import Canonicalise
 from bitc.passes.pull_scales import PullScales, broadcast_shape_behind
 from bitc.passes.recognise import RecogniseCodes
@@ -231,3 +231,18 @@ def test_shapes_behind_reshapes(
         array = np.arange(np.prod(other)).reshape(other)
         whole = np.broadcast_to(array, before).reshape(after)
         assert np.array_equal(np.broadcast_to(array.reshape(wanted), after), whole)
+
+
+def test_offsets_leave_integers_so_that_nothing_cancels() -> None:
+    """Codes at their zero point give 0, though their products with the weights are large."""
+    b = Builder()
+    q, zero = b.input("q", TensorType((4, 2), DType.I8)), b.input("z", TensorType((4, 1), DType.F32))
+    weights = np.array([[-0.111326955], [-1.3359234]], F32)
+    shifted = b.add("nn.sub", b.add("nn.cast", q, to=DType.F32), zero)
+    pulled = PullScales().run(Graph("g", [q, zero], b.ops, [b.add("nn.matmul", shifted, b.constant(weights))]))
+    (product,) = (op for op in pulled.ops if op.name == "nn.matmul")
+    assert product.operands[0].producer is not None
+    assert product.operands[0].producer.name == "nn.cast", "the product reads the codes themselves"
+    codes = np.array([[127, 127], [-77, -77], [53, 53], [4, 5]], np.int8)
+    (found,) = evaluate(pulled, [codes, np.array([[127], [-77], [53], [4]], F32)])
+    np.testing.assert_array_equal(found, [[0], [0], [0], weights[1]])

@@ -351,3 +351,16 @@ def test_weights_an_ulp_apart_are_not_exact() -> None:
     found = form_of(y)
     assert isinstance(found, Form)
     assert not found.exact
+
+
+def test_levels_off_centre_are_put_back_among_the_integers() -> None:
+    """Sums of 0..65025 near 0: what is subtracted for 16 bits is far larger than the result, which must not be rounded for it."""
+    b = Builder()
+    x = b.input("x", TensorType((2, 2)))
+    levels = b.add("nn.round", b.add("nn.min", b.add("nn.relu", x), b.constant(np.float32(65025))))
+    weights = np.array([[1.0, -0.53766924], [-1.0, 0.53766924]], np.float32)
+    graph = Graph("g", [x], b.ops, [b.add("nn.matmul", levels, b.constant(weights))])
+    after = RecogniseCodes().run(graph)
+    assert "q.matmul" in op_names(after)
+    (found,) = evaluate(after, [np.array([[6, 6], [65025, 65024]], np.float32)])
+    np.testing.assert_array_equal(found, [[0, 0], [1, -np.float32(0.53766924)]])
