@@ -15,8 +15,15 @@ pytest_plugins = ["pytester"]
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Rewriting what is kept under version control."""
+    parser.addoption("--update-golden", action="store_true", help="rewrite the generated C in tests/golden/c")
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the project's markers."""
+    """Declare the project's markers. Raises :class:`pytest.UsageError` where a CI asks to approve its own output."""
+    if config.getoption("--update-golden") and os.environ.get("CI"):
+        raise pytest.UsageError("--update-golden is refused where CI is set: look at the diff yourself")
     config.addinivalue_line("markers", "isa(name): needs a CPU that runs the target of this name; skipped elsewhere")
 
 
