@@ -22,6 +22,7 @@ from benchmarks.graphs import F32, Graph
 SIZES = ((56, 64), (28, 128), (14, 256))
 DISTANCES = (0.05, 0.1, 0.2)
 LAYERS = 3
+SCALAR = ("-DBITC_LANES_32", "-fno-tree-vectorize", "-fno-tree-slp-vectorize", "-mno-popcnt")
 
 
 def similar(rng: np.random.Generator, channels: int, d: float) -> np.ndarray:
@@ -79,16 +80,19 @@ def main() -> None:
     """Print the table of a target."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", default="native")
-    parser.add_argument("--words", type=int, choices=(32, 64), help="bits of a word of portable kernels")
+    parser.add_argument(
+        "--scalar", action="store_true", help="portable: planes of 32-bit words, no vectors, no popcount"
+    )
+    parser.add_argument("--distances", type=float, nargs="*", default=DISTANCES)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--core", type=int)
     options = parser.parse_args()
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
-    flags = ("-DBITC_LANES_32",) if options.words == 32 else ()
+    flags = SCALAR if options.scalar else ()
     print(f"{'layer':10} {'d':>5} {'trees us':>9} {'dense us':>9} {'ratio':>6}")
     for size, channels in SIZES:
-        for d in DISTANCES:
+        for d in options.distances:
             found = measure(size, channels, d, options.target, flags, options.rounds)
             ratio = found["off"] / found["on"]
             print(f"{size:4}x{channels:<5} {d:5} {found['on']:9.1f} {found['off']:9.1f} {ratio:6.2f}", flush=True)
