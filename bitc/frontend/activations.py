@@ -127,9 +127,9 @@ def shrink(n: Node) -> Value:
 
 @handles("Softsign")
 def softsign(n: Node) -> Value:
-    """y = x / (1 + |x|)"""
+    """y = 1 / (1 + |x|) * x, rounded twice as onnxruntime does"""
     x = n.x()
-    return n.emit("nn.div", x, n.emit("nn.add", n.scalar(1, x), n.emit("nn.abs", x)))
+    return n.emit("nn.mul", n.emit("nn.reciprocal", n.emit("nn.add", n.scalar(1, x), n.emit("nn.abs", x))), x)
 
 
 @handles("Gelu", since=20)
