@@ -13,7 +13,11 @@ from runtime.harness import COMPILERS, cpu_has, why_not
 
 from bitc.codegen import TARGETS
 from bitc.ir import Builder, DType, Graph, Op, TensorType, evaluate
+from bitc.ir.integer_packing import INTEGER_FORMS
 from bitc.passes.coded_costs import CODED_COSTS
+
+WITH_CODES = [name for name, target in TARGETS.items() if INTEGER_FORMS[target.isa].code_lanes]
+"""Targets that have kernels on codes."""
 
 TERNARY, SIXTEEN, ODD = (-1, 0, 1), tuple(range(-8, 8)), (-3, -1, 1, 3)
 
@@ -68,7 +72,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", WITH_CODES)
 @pytest.mark.parametrize("case", CASES)
 def test_the_generated_library_gives_the_same_bits(case: str, target: str, tmp_path: Path) -> None:
     if (reason := why_not(target)) is not None:
@@ -89,7 +93,7 @@ def test_the_generated_library_gives_the_same_bits(case: str, target: str, tmp_p
     assert layer["macs"] == x.size * op.attrs["channels"]
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", WITH_CODES)
 @pytest.mark.parametrize("case", CASES)
 def test_threads_share_it(case: str, target: str, tmp_path: Path) -> None:
     if (reason := why_not(target)) is not None:
@@ -116,6 +120,12 @@ OTHERS = {
 @pytest.mark.parametrize("case", OTHERS)
 def test_other_products_keep_whole_bytes(case: str, target: str) -> None:
     assert kernel(lowered(OTHERS[case](), TARGETS[target])).name.startswith("k.iconv")
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS.keys() - WITH_CODES))
+@pytest.mark.parametrize("case", CASES)
+def test_targets_without_such_kernels_keep_whole_bytes(case: str, target: str) -> None:
+    assert kernel(lowered(CASES[case][2](), TARGETS[target])).name.startswith("k.iconv")
 
 
 def test_runs_that_are_no_whole_entries_keep_whole_bytes() -> None:
