@@ -61,8 +61,11 @@ def ulp_distance(expected: np.ndarray, got: np.ndarray, floor: float = 0.0) -> n
     if expected.dtype.kind != "f":
         return np.abs(got.astype(np.float64) - expected.astype(np.float64))
     magnitude = np.maximum(np.abs(expected), expected.dtype.type(floor))
+    below_largest = np.nextafter(
+        np.finfo(expected.dtype).max, expected.dtype.type(0)
+    )  # the largest number has no next one
     with np.errstate(invalid="ignore", over="ignore"):
-        unit = np.spacing(np.where(np.isfinite(magnitude), magnitude, 1)).astype(np.float64)
+        unit = np.spacing(np.where(np.isfinite(magnitude), np.minimum(magnitude, below_largest), 1)).astype(np.float64)
         distance = np.abs(got.astype(np.float64) - expected.astype(np.float64)) / unit
     same = (expected == got) | (np.isnan(expected) & np.isnan(got))
     return np.where(same, 0.0, np.where(np.isnan(distance), np.inf, distance))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runtime.harness import ARM
 
 from bitc import roofline, toolchain
 from bitc.codegen.targets import PORTABLE, TARGETS, supported_here
@@ -30,8 +31,10 @@ def counted(monkeypatch: pytest.MonkeyPatch, compiler: Compiler) -> list[str]:
     return asked
 
 
-@pytest.mark.parametrize("name", TARGETS)
-def test_the_probes_are_clean_c_for_every_target(name: str, compiler: Compiler, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [name for name, target in TARGETS.items() if target.isa not in ARM])
+def test_the_probes_are_clean_c_for_every_target_of_this_compiler(
+    name: str, compiler: Compiler, tmp_path: Path
+) -> None:
     source = Path(roofline.__file__).with_name("roofline.c")
     flags = (*TARGETS[name].cflags, f"-I{runtime_dir()}", *toolchain.STRICT_WARNINGS, "-O1", "-Wno-missing-prototypes")
     assert toolchain.compile_shared(source, tmp_path / "probe.so", flags).is_file()

@@ -15,7 +15,7 @@ def result(case: str, mine: float, theirs: float | None) -> Result:
         else Row("other", Times(theirs, theirs, 0.0, 5), mine / theirs)
     )
     rows = (Row("bitc", Times(mine, mine - 8, 0.01, 5)), peer)
-    return Result(case, "avx2", 1_000_000, 5, 0, "", rows, None)
+    return Result(case, "avx2", 1_000_000, 5, 1, (0,), "", rows, None)
 
 
 def test_a_layer_in_a_chain_costs_what_each_further_one_adds() -> None:
