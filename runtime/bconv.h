@@ -31,6 +31,10 @@
  *
  *   block_word  int32 [blocks]
  *
+ * Where twin_words is not 0, every run is twin_words words and as many again that have the same weights: two planes of
+ * values that are seldom between their extremes, as a sign is seldom 0. Where both halves of all runs of a tile are
+ * equal, one half is counted and its sums are doubled. Grouped kernels want 0.
+ *
  * No pointer needs more than its type's alignment (64 bytes is faster for weights). Any run_words >= 1 and any count
  * that fits in int32 are exact. Inputs and outputs may not overlap.
  */
@@ -48,6 +52,7 @@ typedef struct bitc_bconv {
     int32_t taps_h, taps_w;                 /* window */
     int32_t tap_row_words, tap_words;       /* from one tap to the next, down and right (dilation included) */
     int32_t run_words;                      /* contiguous words under one tap */
+    int32_t twin_words;                     /* half of them where both halves have the same weights, or 0 */
     int32_t classes, col_classes;           /* border classes, all and per row class */
     const uint8_t *row_class, *col_class;   /* [out_h], [out_w]; NULL where there is one class */
 } bitc_bconv;
@@ -69,6 +74,23 @@ static inline const uint64_t *bitc_bconv_window(const bitc_bconv *g, const uint6
 /* Words of weights per output channel. */
 static inline ptrdiff_t bitc_bconv_weight_words(const bitc_bconv *g) {
     return (ptrdiff_t)g->taps_h * g->taps_w * g->run_words;
+}
+
+/* Whether both halves of all runs are equal, in the windows x of `pixels` neighbouring output pixels. */
+static inline int32_t bitc_bconv_twins(const bitc_bconv *g, const uint64_t *x, int32_t pixels) {
+    const ptrdiff_t stride = (ptrdiff_t)g->step_w * g->in_pixel_words;
+    if (!g->twin_words) return 0;
+    for (int32_t i = 0; i < g->taps_h; i++) {
+        for (int32_t j = 0; j < g->taps_w; j++) {
+            const uint64_t *run = x + (ptrdiff_t)i * g->tap_row_words + (ptrdiff_t)j * g->tap_words;
+            uint64_t differing = 0;
+            for (int32_t p = 0; p < pixels; p++, run += stride) {
+                for (int32_t r = 0; r < g->twin_words; r++) differing |= run[r] ^ run[g->twin_words + r];
+            }
+            if (differing) return 0;
+        }
+    }
+    return 1;
 }
 
 #endif

@@ -120,13 +120,15 @@ BITC_INLINE void bitc_bconv_tile_avx2(const bitc_bconv *g, const uint64_t *x, co
     bitc_bconv_sums_avx2 s = {z, z, z, z, z, z, z, z};
     __m256i wide[16] = {z, z, z, z, z, z, z, z, z, z, z, z, z, z, z, z};
     int32_t bytes_filled = 0, wide_filled = 0, stored = 0;
+    const int32_t twins = bitc_bconv_twins(g, x, pixels), words = twins ? g->twin_words : g->run_words;
+    const ptrdiff_t rest = 256 * (ptrdiff_t)(g->run_words - words);
     const ptrdiff_t stride = (ptrdiff_t)g->step_w * g->in_pixel_words;
     const uint8_t *w0 = (const uint8_t *)w;
     const uint8_t *w1 = blocks > 1 ? (const uint8_t *)(w + bitc_bconv_weight_words(g) * BITC_BCONV_BLOCK_AVX2) : w0;
     for (int32_t i = 0; i < g->taps_h; i++) {
         for (int32_t j = 0; j < g->taps_w; j++) {
             const uint64_t *run = x + (ptrdiff_t)i * g->tap_row_words + (ptrdiff_t)j * g->tap_words;
-            for (int32_t r = 0; r < g->run_words; r++, w0 += 256, w1 += 256) {
+            for (int32_t r = 0; r < words; r++, w0 += 256, w1 += 256) {
                 bitc_bconv_word_avx2(&s, run + r, stride, w0, w1, pixels, blocks);
                 if (++bytes_filled < BYTES_FULL) continue;
                 bytes_filled = 0;
@@ -136,10 +138,15 @@ BITC_INLINE void bitc_bconv_tile_avx2(const bitc_bconv *g, const uint64_t *x, co
                 bitc_bconv_store_pops_avx2(wide, pop, pixels, blocks, stored);
                 stored = 1;
             }
+            w0 += rest;
+            w1 += rest;
         }
     }
     bitc_bconv_widen_avx2(wide, &s, pixels, blocks);
     bitc_bconv_store_pops_avx2(wide, pop, pixels, blocks, stored);
+    for (int32_t p = 0; twins && p < pixels; p++) {
+        for (int32_t c = 0; c < 32 * blocks; c++) pop[p][c] *= 2;
+    }
 }
 
 /* pop[pixel][channel] of 1..4 neighbouring output pixels and 1..2 blocks of weights. */

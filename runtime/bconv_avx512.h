@@ -58,18 +58,23 @@ BITC_INLINE void bitc_bconv_tile_avx512(const bitc_bconv *g, const uint64_t *x, 
     const __m512i z = _mm512_setzero_si512();
     bitc_bconv_sums_avx512 s = {z, z, z, z, z, z, z, z, z, z, z, z, z, z, z, z};
     const ptrdiff_t stride = (ptrdiff_t)g->step_w * g->in_pixel_words;
+    const int32_t twins = bitc_bconv_twins(g, x, pixels), words = twins ? g->twin_words : g->run_words;
     for (int32_t i = 0; i < g->taps_h; i++) {
         for (int32_t j = 0; j < g->taps_w; j++) {
             const uint64_t *run = x + (ptrdiff_t)i * g->tap_row_words + (ptrdiff_t)j * g->tap_words;
-            for (int32_t r = 0; r < g->run_words; r++, w += BITC_BCONV_BLOCK_AVX512) {
+            for (int32_t r = 0; r < words; r++, w += BITC_BCONV_BLOCK_AVX512) {
                 bitc_bconv_word_avx512(&s, run + r, stride, w, pixels, vectors);
             }
+            w += BITC_BCONV_BLOCK_AVX512 * (ptrdiff_t)(g->run_words - words);
         }
     }
     bitc_store_pops_avx512(pop[0], s.s00, s.s01, s.s02, s.s03);
     if (pixels > 1) bitc_store_pops_avx512(pop[1], s.s10, s.s11, s.s12, s.s13);
     if (pixels > 2) bitc_store_pops_avx512(pop[2], s.s20, s.s21, s.s22, s.s23);
     if (pixels > 3) bitc_store_pops_avx512(pop[3], s.s30, s.s31, s.s32, s.s33);
+    for (int32_t p = 0; twins && p < pixels; p++) {
+        for (int32_t c = 0; c < BITC_BCONV_BLOCK_AVX512; c++) pop[p][c] *= 2;
+    }
 }
 
 /* pop[pixel][channel] of 1..4 neighbouring output pixels and the first `channels` of a block of weights. */

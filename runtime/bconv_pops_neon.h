@@ -23,6 +23,9 @@ BITC_INLINE void bitc_bconv_empty_neon(uint8x16_t *bytes, uint32x4_t *sums, cons
 /* Of `pixels` (constant) windows x[p] and the 8 channels of one block of weights; mask is NULL (constant) or the block's. */
 BITC_INLINE void bitc_bconv_pops_neon(const bitc_bconv *g, const uint64_t *const *x, const uint64_t *w,
                                       const uint64_t *mask, bitc_pops_neon *pops, const int pixels) {
+    int32_t twins = !mask;
+    for (int p = 0; p < pixels; p++) twins = twins && bitc_bconv_twins(g, x[p], 1);
+    const int32_t words = twins ? g->twin_words : g->run_words;
     enum { FULL = 255 / 8 };
     uint8x16_t bytes[16];
     uint32x4_t sums[16];
@@ -31,7 +34,7 @@ BITC_INLINE void bitc_bconv_pops_neon(const bitc_bconv *g, const uint64_t *const
     for (int32_t i = 0; i < g->taps_h; i++) {
         for (int32_t j = 0; j < g->taps_w; j++) {
             const ptrdiff_t run = (ptrdiff_t)i * g->tap_row_words + (ptrdiff_t)j * g->tap_words;
-            for (ptrdiff_t r = run; r < run + g->run_words; r++, w += 8) {
+            for (ptrdiff_t r = run; r < run + words; r++, w += 8) {
                 for (int v = 0; v < 4; v++) {
                     const uint64x2_t pair = vld1q_u64(w + 2 * v);
                     for (int p = 0; p < pixels; p++) {
@@ -45,13 +48,15 @@ BITC_INLINE void bitc_bconv_pops_neon(const bitc_bconv *g, const uint64_t *const
                 filled = 0;
                 bitc_bconv_empty_neon(bytes, sums, 4 * pixels);
             }
+            w += 8 * (ptrdiff_t)(g->run_words - words);
         }
     }
     bitc_bconv_empty_neon(bytes, sums, 4 * pixels);
     for (int p = 0; p < pixels; p++) {
         const uint32x4_t *four = sums + 4 * p;
-        pops[p].low = vreinterpretq_s32_u32(vpaddq_u32(four[0], four[1]));
-        pops[p].high = vreinterpretq_s32_u32(vpaddq_u32(four[2], four[3]));
+        const int32x4_t doubled = vdupq_n_s32(twins);
+        pops[p].low = vshlq_s32(vreinterpretq_s32_u32(vpaddq_u32(four[0], four[1])), doubled);
+        pops[p].high = vshlq_s32(vreinterpretq_s32_u32(vpaddq_u32(four[2], four[3])), doubled);
     }
 }
 

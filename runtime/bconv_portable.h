@@ -31,11 +31,12 @@ BITC_INLINE void bitc_bconv_pops8_portable(const bitc_bconv *g, const uint64_t *
     enum { FULL = 255 / 8 };
     uint64_t bytes[8] = {0};
     int32_t filled = 0;
+    const int32_t twins = mask ? 0 : bitc_bconv_twins(g, x, 1), words = twins ? g->twin_words : g->run_words;
     for (int32_t c = 0; c < 8; c++) pop[c] = 0;
     for (int32_t i = 0; i < g->taps_h; i++) {
         for (int32_t j = 0; j < g->taps_w; j++) {
             const uint64_t *run = x + (ptrdiff_t)i * g->tap_row_words + (ptrdiff_t)j * g->tap_words;
-            for (int32_t r = 0; r < g->run_words; r++, w += 8) {
+            for (int32_t r = 0; r < words; r++, w += 8) {
                 const uint64_t in = run[r];
                 if (mask) {
                     for (int32_t c = 0; c < 8; c++) bytes[c] += bitc_count_bytes((in ^ w[c]) & mask[c]);
@@ -48,9 +49,10 @@ BITC_INLINE void bitc_bconv_pops8_portable(const bitc_bconv *g, const uint64_t *
                 for (int32_t c = 0; c < 8; c++) pop[c] += bitc_sum_bytes(bytes[c]);
                 memset(bytes, 0, sizeof bytes);
             }
+            w += 8 * (g->run_words - words);
         }
     }
-    for (int32_t c = 0; c < 8; c++) pop[c] += bitc_sum_bytes(bytes[c]);
+    for (int32_t c = 0; c < 8; c++) pop[c] = (pop[c] + bitc_sum_bytes(bytes[c])) << twins;
 }
 
 static inline void bitc_bconv_acc_portable(const bitc_bconv *g, const uint64_t *x, const uint64_t *w,

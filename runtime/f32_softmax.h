@@ -7,6 +7,34 @@
 
 #include <math.h>
 
+/* Sums and maxima of a row in any order: 16 at once. */
+#define BITC_FSOFTMAX_LANES 16
+
+/* The greatest of len >= 1 floats. A NaN may be passed over: it comes back with the sum of the exponentials. */
+BITC_INLINE float bitc_frow_max(const float *x, ptrdiff_t len) {
+    float best[BITC_FSOFTMAX_LANES];
+    ptrdiff_t k = 0;
+    for (int i = 0; i < BITC_FSOFTMAX_LANES; i++) best[i] = x[0];
+    for (; k + BITC_FSOFTMAX_LANES <= len; k += BITC_FSOFTMAX_LANES) {
+        for (int i = 0; i < BITC_FSOFTMAX_LANES; i++) {
+            best[i] = x[k + i] > best[i] ? x[k + i] : best[i];
+        }
+    }
+    for (; k < len; k++) best[0] = x[k] > best[0] ? x[k] : best[0];
+    return bitc_freduce_row(best, BITC_FSOFTMAX_LANES, BITC_FREDUCE_MAX);
+}
+
+/* The sum of len floats. */
+BITC_INLINE float bitc_frow_sum(const float *x, ptrdiff_t len) {
+    float sum[BITC_FSOFTMAX_LANES] = {0.0f};
+    ptrdiff_t k = 0;
+    for (; k + BITC_FSOFTMAX_LANES <= len; k += BITC_FSOFTMAX_LANES) {
+        for (int i = 0; i < BITC_FSOFTMAX_LANES; i++) sum[i] += x[k + i];
+    }
+    return bitc_freduce_row(sum, BITC_FSOFTMAX_LANES, BITC_FREDUCE_SUM) +
+           bitc_freduce_row(x + k, len - k, BITC_FREDUCE_SUM);
+}
+
 /* One slice of len rows of n <= BITC_FREDUCE_CHUNK columns, rows `stride` floats apart; log: log-softmax. */
 BITC_INLINE void bitc_fsoftmax_columns(const float *x, float *y, ptrdiff_t len, ptrdiff_t stride, int32_t n,
                                        const int log) {
@@ -39,18 +67,23 @@ BITC_INLINE float bitc_fsum_exp(const float *x, ptrdiff_t len) {
         for (ptrdiff_t i = 0; i < n; i++) {
             term[i] = bitc_fexp(x[k + i]);
         }
-        sum += bitc_freduce_row(term, n, BITC_FREDUCE_SUM);
+        sum += bitc_frow_sum(term, n);
     }
     return sum;
 }
 
-/* One slice of len consecutive floats. */
+/* One slice of len consecutive floats. A chunk is made beside y: loops from x to a y that may be x do not vectorise. */
 BITC_INLINE void bitc_fsoftmax_row(const float *x, float *y, ptrdiff_t len, const int log) {
-    const float top = bitc_freduce_row(x, len, BITC_FREDUCE_MAX);
-    for (ptrdiff_t k = 0; k < len; k++) {
-        y[k] = log ? x[k] - top : bitc_fexp(x[k] - top);
+    const float top = bitc_frow_max(x, len);
+    float term[BITC_FREDUCE_CHUNK];
+    for (ptrdiff_t k = 0; k < len; k += BITC_FREDUCE_CHUNK) {
+        const ptrdiff_t n = len - k < BITC_FREDUCE_CHUNK ? len - k : BITC_FREDUCE_CHUNK;
+        for (ptrdiff_t i = 0; i < n; i++) {
+            term[i] = log ? x[k + i] - top : bitc_fexp(x[k + i] - top);
+        }
+        memcpy(y + k, term, (size_t)n * sizeof *y);
     }
-    const float by = log ? logf(bitc_fsum_exp(y, len)) : bitc_freduce_row(y, len, BITC_FREDUCE_SUM);
+    const float by = log ? logf(bitc_fsum_exp(y, len)) : bitc_frow_sum(y, len);
     for (ptrdiff_t k = 0; k < len; k++) {
         y[k] = log ? y[k] - by : y[k] / by;
     }

@@ -1,4 +1,4 @@
-/* A choice between two floats without a branch. */
+/* Floats chosen and signed without a branch. */
 #ifndef BITC_PICK_H
 #define BITC_PICK_H
 
@@ -14,6 +14,16 @@ BITC_INLINE float bitc_fpick(int first, float a, float b) {
     a_bits = (a_bits & mask) | (b_bits & ~mask);
     memcpy(&a, &a_bits, sizeof a);
     return a;
+}
+
+/* |size| with the sign of `of`. */
+BITC_INLINE float bitc_fwith_sign(float size, float of) {
+    uint32_t bits, sign;
+    memcpy(&bits, &size, sizeof bits);
+    memcpy(&sign, &of, sizeof sign);
+    bits = (bits & 0x7FFFFFFFu) | (sign & 0x80000000u);
+    memcpy(&size, &bits, sizeof size);
+    return size;
 }
 
 #endif

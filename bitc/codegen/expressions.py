@@ -21,8 +21,6 @@ _LIBM = {
     "nn.sqrt": "sqrt",
     "nn.log": "log",
     "nn.log1p": "log1p",
-    "nn.tanh": "tanh",
-    "nn.erf": "erf",
     "nn.sin": "sin",
     "nn.cos": "cos",
     "nn.tan": "tan",
@@ -153,9 +151,9 @@ def _suffix(op: Op) -> str:
     return "f" if element_type(op, 0) is DType.F32 else ""
 
 
-def _exp(op: Op, a: str) -> str:
-    """The runtime's float32 exponential is one a compiler vectorises."""
-    return f"{'bitc_fexp' if _suffix(op) else 'exp'}({a})"
+def _function(name: str, op: Op, a: str) -> str:
+    """The runtime's functions of float32 are ones that a compiler vectorises."""
+    return f"{'bitc_f' if _suffix(op) else ''}{name}({a})"
 
 
 Form = Callable[[Op, Sequence[str]], str]
@@ -165,7 +163,9 @@ _FLOAT: dict[str, Form] = {
     **{name: (lambda op, a, c=c: f"{c}{_suffix(op)}({a[0]})") for name, c in _LIBM.items()},  # type: ignore[misc]
     "nn.div": lambda op, a: f"{a[0]} / {a[1]}",
     "nn.round": lambda op, a: f"{'bitc_fround' if _suffix(op) else 'rint'}({a[0]})",
-    "nn.exp": lambda op, a: _exp(op, a[0]),
+    "nn.exp": lambda op, a: _function("exp", op, a[0]),
+    "nn.tanh": lambda op, a: _function("tanh", op, a[0]),
+    "nn.erf": lambda op, a: _function("erf", op, a[0]),
     "nn.pow": lambda op, a: f"pow{_suffix(op)}({a[0]}, {a[1]})",
     "nn.fmod": lambda op, a: f"fmod{_suffix(op)}({a[0]}, {a[1]})",
     "nn.neg": lambda op, a: f"-{a[0]}",
@@ -173,7 +173,7 @@ _FLOAT: dict[str, Form] = {
     "nn.relu": lambda op, a: f"{a[0]} < {_number(0, op)} ? {_number(0, op)} : {a[0]}",
     "nn.prelu": lambda op, a: f"{a[0]} < {_number(0, op)} ? {a[0]} * {a[1]} : {a[0]}",
     "nn.reciprocal": lambda op, a: f"{_number(1, op)} / {a[0]}",
-    "nn.sigmoid": lambda op, a: f"{_number(1, op)} / ({_number(1, op)} + {_exp(op, f'-{a[0]}')})",
+    "nn.sigmoid": lambda op, a: f"{_number(1, op)} / ({_number(1, op)} + {_function('exp', op, f'-{a[0]}')})",
     "nn.sign": lambda op, a: (
         f"{a[0]} > {_number(0, op)} ? {_number(1, op)} : {a[0]} < {_number(0, op)} ? {_number(-1, op)} : "
         f"{a[0]} == {_number(0, op)} ? {_number(0, op)} : {a[0]}"

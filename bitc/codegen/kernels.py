@@ -49,7 +49,8 @@ def _bconv(op: Op, frame: Frame, out: Assembly) -> tuple[str, list[str], list[st
     fields = _convolution(op, x, "_words")
     fields["out_c"] = attrs["channels"]
     fields["tap_words"] = attrs["dilations"][1] * words
-    fields["run_words"] = w.shape[1] // prod(attrs["taps"])
+    fields["run_words"] = run = w.shape[1] // prod(attrs["taps"])
+    fields["twin_words"] = run // 2 if not grouped and op.name != "k.pair_acc" and _runs_are_twins(w, run) else 0
     fields |= {"classes": 1, "col_classes": 1, "row_class": "NULL", "col_class": "NULL"}
     if attrs["row_class"]:
         rows, cols = 1 + max(attrs["row_class"]), 1 + max(attrs["col_class"])
@@ -63,6 +64,15 @@ def _bconv(op: Op, frame: Frame, out: Assembly) -> tuple[str, list[str], list[st
     extra = [out.constant(o) for o in op.operands[-2:]] if grouped else []
     weights = out.offset(out.constant(w), *frame.to_weights(op))
     return geometry, [out.at_pixel(x, frame, attrs["at"], attrs["strides"][1]), weights], extra
+
+
+def _runs_are_twins(w: Value, run: int) -> bool:
+    """Whether the weights under each tap are the same words twice, as those of activations of two planes are."""
+    array = w.constant
+    if array is None or run % 2:
+        return False
+    halves = array.reshape(array.shape[0], -1, 2, run // 2, array.shape[2])
+    return bool((halves[:, :, 0] == halves[:, :, 1]).all())
 
 
 def _bconv_acc(op: Op, frame: Frame, out: Assembly) -> list[Call]:

@@ -26,7 +26,7 @@ PORTABLE, AVX2, AVX512, NEON = " -k portable", " -k avx2", " -k avx512", " -k ne
 BCONV, GROUPED, PACK, PAIRS = "test_bconv.py", "test_bconv_grouped.py", "test_bpack.py", "test_bpairs.py"
 FCONV, GEMM, POOL, REDUCE = "test_f32_conv.py", "test_f32_gemm.py", "test_f32_pool.py", "test_f32_reduce.py"
 ICONV, IDEPTH, WINOGRAD, PLAIN = "test_iconv.py", "test_idepthwise.py", "test_iwinograd.py", "test_plain_products.py"
-SLICED = "test_sliced.py"
+SLICED, FUNCTIONS = "test_sliced.py", "test_functions.py"
 TAP, RIGHT = "i < g->taps_h; i++", "(ptrdiff_t)j * g->tap_words"
 
 BREAKS = (
@@ -58,6 +58,8 @@ BREAKS = (
         "g->row_class[y ? y - 1 : 0]",
         BCONV + PORTABLE,
     ),
+    Break("bits", "twins without a second look", "bconv.h", "if (differing) return 0;", "", BCONV + PORTABLE),
+    Break("bits", "twins counted once", "bconv_avx2.h", "pop[p][c] *= 2", "pop[p][c] *= 1", BCONV + AVX2),
     Break("bits", "threshold direction", "bconv_block8.h", "pop[c] > over[c]", "pop[c] < over[c]", BCONV + PORTABLE),
     Break(
         "bits", "threshold met by equality", "bconv_block8.h", "pop[c] > over[c]", "pop[c] >= over[c]", BCONV + PORTABLE
@@ -204,12 +206,14 @@ BREAKS = (
         "bitc_reduce_max_u8, uint8_t, uint8_t, b < a",
         "test_any_type.py",
     ),
+    Break("functions", "the error function's far form too late", "f32_erf.h", "a < 0.92f", "a < 1.92f", FUNCTIONS),
+    Break("functions", "no sign", "f32_tanh.h", "bitc_fwith_sign(bitc_fpick(a", "(bitc_fpick(a", FUNCTIONS),
     Break(
         "softmax",
         "the logarithm of another sum",
         "f32_softmax.h",
-        "log ? x[k] - top : bitc_fexp(x[k] - top)",
-        "log ? x[k] : bitc_fexp(x[k] - top)",
+        "log ? x[k + i] - top : bitc_fexp(x[k + i] - top)",
+        "log ? x[k + i] : bitc_fexp(x[k + i] - top)",
         REDUCE,
     ),
     Break(

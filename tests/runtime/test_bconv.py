@@ -59,7 +59,13 @@ class Prepared:
     """The C operands of a ``Conv``; taps of a row are merged in one run when the dilation allows."""
 
     def __init__(
-        self, kernel: Kernels, isa: str, conv: Conv, classes: tuple[int, int], rng: np.random.Generator
+        self,
+        kernel: Kernels,
+        isa: str,
+        conv: Conv,
+        classes: tuple[int, int],
+        rng: np.random.Generator,
+        twins: bool = False,
     ) -> None:
         k, kh, kw, planes, c = conv.w.shape
         (sh, sw), (dh, dw) = conv.stride, conv.dilation
@@ -72,7 +78,7 @@ class Prepared:
         self.row_class = rng.integers(0, classes[0], conv.out_h, np.uint8)
         self.col_class = rng.integers(0, classes[1], conv.out_w, np.uint8)
         self.classes = classes[0] * classes[1]
-        merged = dw == 1
+        merged = dw == 1 and not twins
         row = conv.x.shape[1] * pixel
         one = self.classes == 1
         self.g = kernel.ffi.new(
@@ -81,6 +87,7 @@ class Prepared:
                 "out_w": conv.out_w, "out_c": k, "in_row_words": row, "in_pixel_words": pixel,
                 "step_h": sh, "step_w": sw, "taps_h": kh, "taps_w": 1 if merged else kw,
                 "tap_row_words": dh * row, "tap_words": dw * pixel, "run_words": kw * pixel if merged else pixel,
+                "twin_words": pixel // 2 if twins else 0,
                 "classes": self.classes, "col_classes": classes[1],
                 "row_class": kernel.pointer(None if one else self.row_class),
                 "col_class": kernel.pointer(None if one else self.col_class),
@@ -121,10 +128,17 @@ class Prepared:
 
 
 def check(
-    isa: str, conv: Conv, rng: np.random.Generator, *, classes: tuple[int, int] = (1, 1), planes: int = 1, y0: int = 0
+    isa: str,
+    conv: Conv,
+    rng: np.random.Generator,
+    *,
+    classes: tuple[int, int] = (1, 1),
+    planes: int = 1,
+    y0: int = 0,
+    twins: bool = False,
 ) -> None:
     """Both kernels on rows ``y0..``; limits lie around the sums so that both answers and equality occur."""
-    prepared = Prepared(kernels(f"bconv_{isa}.h", isa=isa), isa, conv, classes, rng)
+    prepared = Prepared(kernels(f"bconv_{isa}.h", isa=isa), isa, conv, classes, rng, twins)
     k = conv.w.shape[0]
     prepared.check_acc(rng, y0, conv.out_h)
     centre = prepared.pops.reshape(-1, k)[rng.integers(0, conv.out_h * conv.out_w)]
@@ -161,6 +175,29 @@ def test_border_classes_and_planes(isa: str) -> None:
     for classes, planes_in, planes_out in itertools.product([(1, 1), (1, 3), (3, 1), (3, 3)], (1, 2, 3), (1, 2, 3)):
         conv = random_conv(rng, 66, 35, (2, 3), (4, 6), planes=planes_in)
         check(isa, conv, rng, classes=classes, planes=planes_out)
+
+
+@for_each_isa
+@pytest.mark.parametrize("share", [0.0, 0.002, 1.0])
+def test_planes_that_are_seldom_unlike(isa: str, share: float) -> None:
+    """Two planes with the same weights: none, some or all bits of the second are another draw."""
+    rng = np.random.default_rng(9)
+    for (c, k), kernel in itertools.product(((5, 3), (64, 64), (65, 70), (200, 33)), ((1, 1), (3, 3), (2, 3))):
+        conv = random_conv(rng, c, k, kernel, (3, 11), planes=2)
+        other = rng.random(conv.x[:, :, 0].shape) < share
+        conv.x[:, :, 1] = np.where(other, conv.x[:, :, 1], conv.x[:, :, 0])
+        conv.w[:, :, :, 1] = conv.w[:, :, :, 0]
+        check(isa, conv, rng, classes=(2, 2), planes=2, twins=True)
+        check(isa, random_conv(rng, c, k, kernel, (3, 5), (2, 2), (2, 1), planes=2), rng)
+
+
+@for_each_isa
+def test_sums_of_twins_past_every_counter(isa: str) -> None:
+    rng = np.random.default_rng(10)
+    for words in (3, 4, 31, 32, 1023, 1024, 1100):
+        x, w = np.ones((1, 6, 2, 64 * words), np.uint8), np.zeros((34, 1, 1, 2, 64 * words), np.uint8)
+        x[0, 3, 0, 1] = 0
+        check(isa, Conv(1, 5, (1, 1), (1, 1), x, w), rng, twins=True)
 
 
 @for_each_isa

@@ -96,3 +96,12 @@ def test_exponential_is_within_one_ulp() -> None:
     ulp = np.maximum(np.spacing(numerators.astype(F32)).astype(np.float64), 2.0**-149)
     bound = 1.01 * ulp + 2 * U * numerators + 2.0**-149  # exp, sum and division
     assert (np.abs(quotients[1] - numerators / (1 + numerators)) <= bound).all()
+
+
+def test_a_nan_anywhere_makes_the_row_nan() -> None:
+    for length in (1, 15, 16, 17, 40, 300):
+        for at in {0, length // 2, length - 1}:
+            x = np.zeros((1, length, 1), F32)
+            x[0, at] = np.nan
+            for function in ("bitc_fsoftmax", "bitc_flog_softmax"):
+                assert np.isnan(_softmax(function, x)).all(), (function, length, at)
