@@ -185,7 +185,9 @@ def _widened_sum(op: Op, x: Interval) -> Interval:
     power_of_two = op.name == "nn.reduce_sum" or (terms & (terms - 1)) == 0
     if exact_step and power_of_two and size_of.max(initial=0.0) * terms < exact_step * 2**24:
         return point(ends[0].astype(x.lo.dtype))
-    return _outward(ends[0] - bound, ends[1] + bound)
+    found = _outward(ends[0] - bound, ends[1] + bound)
+    no_sum_is_negative = bool(np.all(x.lo >= 0))
+    return Interval(np.maximum(found.lo, np.float32(0)), found.hi) if no_sum_is_negative else found
 
 
 def _outward(lo: np.ndarray, hi: np.ndarray) -> Interval:
@@ -200,6 +202,10 @@ _LIBM = {
 }
 
 
+_KEEPS_SIGN = ("nn.exp", "nn.pow", "nn.sigmoid")
+"""Where the true value is not negative, no library gives a negative one."""
+
+
 def _libm(op: Op, x: Interval) -> Interval:
     if op.name not in _LIBM:
         return x
@@ -207,7 +213,10 @@ def _libm(op: Op, x: Interval) -> Interval:
     near = 0.5 if op.name == "nn.sigmoid" else 0.0
     reach = (np.maximum(np.abs(end), end.dtype.type(near)) for end in (x.lo, x.hi))
     lo, hi = (np.where(np.isfinite(size), np.spacing(size) * LIBM_ULPS, 0) for size in reach)
-    return Interval(x.lo - lo, x.hi + hi)
+    least = x.lo - lo
+    if op.name in _KEEPS_SIGN:
+        least = np.where(x.lo >= 0, np.maximum(least, least.dtype.type(0)), least)
+    return Interval(least, x.hi + hi)
 
 
 def _elementwise(op: Op, xs: list[Interval]) -> Interval:
@@ -271,6 +280,25 @@ def _divide(op: Op, xs: list[Interval]) -> Interval:
     return Interval(np.where(straddles, -np.inf, lo).astype(lo.dtype), np.where(straddles, np.inf, hi).astype(hi.dtype))
 
 
+def _mul(op: Op, xs: list[Interval]) -> Interval:
+    """A number times itself is a square, at least 0."""
+    return _even(op, xs) if op.operands[0] is op.operands[1] else _corners(op, xs)
+
+
+def _pow(op: Op, xs: list[Interval]) -> Interval:
+    """Even powers are least at 0."""
+    exponent = op.operands[1].constant
+    return _even(op, xs) if exponent is not None and np.all(exponent % 2 == 0) else _corners(op, xs)
+
+
+def _even(op: Op, xs: list[Interval]) -> Interval:
+    """A function of |x| that rises or falls with it, where the other operand is x itself or a constant."""
+    size = _abs(op, xs[:1])
+    other = [size] if op.operands[1] is op.operands[0] else xs[1:]
+    ends = [np.asarray(evaluate_op(op, [getattr(i, end) for i in (size, *other)])) for end in ("lo", "hi")]
+    return Interval(np.minimum(*ends), np.maximum(*ends))
+
+
 def _cosh(op: Op, xs: list[Interval]) -> Interval:
     """Even, and least at 0."""
     size = _abs(op, xs)
@@ -296,6 +324,8 @@ _SPECIAL: dict[str, Callable[[Op, list[Interval]], Interval]] = {
     "nn.xor": _xor,
     "nn.where": _where,
     "nn.prelu": _prelu,
+    "nn.mul": _mul,
+    "nn.pow": _pow,
     "nn.div": _divide,
     "nn.reciprocal": _divide,
     "nn.cosh": _cosh,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitc.intervals import Interval, evaluate_intervals
-from bitc.ir import Builder, Graph, TensorType, Value
+from bitc.intervals import Interval, _even, evaluate_intervals
+from bitc.ir import Builder, Graph, TensorType, Value, evaluate
 
 CONV = {"strides": (1, 1), "pads": (1, 0, 0, 1), "dilations": (1, 1), "group": 1}
 
@@ -156,3 +156,38 @@ def test_softmax_encloses_onnxruntimes() -> None:
     found = interval(graph((4, 10), lambda b, v: b.add("nn.softmax", v, axis=1)), x)
     assert found.holds(truth).all()
     assert not found.holds(truth * np.float32(1.001)).all()
+
+
+@pytest.mark.parametrize("squared", ["mul", "pow"])
+def test_normalised_numbers_that_may_be_anything_are_numbers(squared: str) -> None:
+    """What depends on a code that may flip has a variance of at least 0, however wide the interval of each number is."""
+
+    def build(b: Builder, v: Value) -> Value:
+        wide = b.add("nn.mul", b.add("nn.sign", b.add("nn.matmul", v, b.constant(w))), b.constant(np.float32(40)))
+        mean = b.add("nn.reduce_mean", wide, axes=(1,))
+        off = b.add("nn.sub", wide, mean)
+        two = b.constant(np.asarray(2, np.float32))
+        square = b.add("nn.mul", off, off) if squared == "mul" else b.add("nn.pow", off, two)
+        variance = b.add("nn.reduce_mean", square, axes=(1,))
+        size = b.add("nn.sqrt", b.add("nn.add", variance, b.constant(np.asarray(1e-5, np.float32))))
+        return b.add("nn.div", off, size)
+
+    w = np.random.default_rng(3).standard_normal((8, 8)).astype(np.float32)
+    w -= w.mean(axis=0)  # sums that are 0 up to rounding: either sign
+    x = np.ones((1, 8), np.float32)
+    g = graph((1, 8), build)
+    found = interval(g, x)
+    assert not np.isnan(found.lo).any()
+    assert (found.lo < found.hi).all()
+    assert found.holds(np.asarray(evaluate(g, {"x": x})[0])).all()
+
+
+@given(st.floats(-4, 4, width=32), st.floats(0, 3, width=32), st.floats(0, 1, width=32))
+def test_squares_of_an_interval_hold_those_of_all_its_numbers(lo: float, width: float, place: float) -> None:
+    """Between ends of both signs the least square is 0, which neither end gives."""
+    ends = np.float32([[lo, lo + width]])
+    g = graph((1, 2), lambda b, v: b.add("nn.mul", v, v))
+    op = g.ops[-1]
+    found = _even(op, [Interval(ends[:, :1], ends[:, 1:])] * 2)
+    inner = np.clip(np.float32(lo + width * place), ends[:, 0], ends[:, 1])
+    assert found.holds(inner * inner).all()
