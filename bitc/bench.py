@@ -150,7 +150,7 @@ def bench(
     refuse_threads(threads)
     refuse_unmeasurable(chosen)
     show = progress if progress is not None else lambda what, index, total: None
-    feed = random_feed(model, options.dims, options.values)
+    feed = random_feed(model, options.dims, options.values, options.states)
     with tempfile.TemporaryDirectory(prefix="bitc-bench-") as scratch:
         built = _build(model, chosen, options, Path(scratch) / "net", show, threads=threads)
         with pinned(core, threads) as (used, not_pinned):

@@ -21,6 +21,7 @@ from bitc.intervals import Interval, evaluate_intervals
 from bitc.ir import BufferType, CodeType, Graph, Value, evaluate
 from bitc.oracle import Oracle, load_model, model_inputs, oracle_for, random_cases
 from bitc.session import Session
+from bitc.states import states_of
 
 Progress = Callable[[str, int, int], None]
 _CODE_TOLERANCE = 1e-6
@@ -101,7 +102,8 @@ def check(
 
 def random_inputs(model: str | Path, n: int, seed: int, options: Options) -> dict[str, np.ndarray]:
     """``n`` random samples for each input, one after another along the first axis."""
-    cases = random_cases(model_inputs(load_model(Path(model))), n, seed, options.dims, options.values)
+    inputs = model_inputs(load_model(Path(model)), states_of(model, options.states))
+    cases = random_cases(inputs, n, seed, options.dims, options.values)
     return {name: np.concatenate([case[name] for case in cases]) for name in cases[0]}
 
 

@@ -27,6 +27,7 @@ from bitc.passes.assume import assume_values
 from bitc.passes.measured import NOTHING, Measured
 from bitc.passes.pipeline import Trace, parse_pipeline, run_passes
 from bitc.promises import values_text
+from bitc.states import States, states_of
 from bitc.tuning import tune as tune_layers
 from bitc.tuning import tuning_file
 
@@ -39,7 +40,8 @@ class Options:
 
     ``dims`` binds symbolic dimensions; ``values`` promises the values inputs take; ``sign_zero`` is exact, plus or minus; ``mst`` is auto,
     on or off; ``pipeline`` replaces the default passes (text). ``limits`` change which models are taken, never a result, and are not
-    recorded. ``tuning`` names a file of measured times (:mod:`bitc.tuning`).
+    recorded. ``tuning`` names a file of measured times (:mod:`bitc.tuning`). ``states``: the outputs that carry inputs to the next call
+    (:mod:`bitc.states`).
     """
 
     dims: Mapping[str, int] = field(default_factory=dict)
@@ -49,6 +51,7 @@ class Options:
     pipeline: str | None = None
     limits: Limits = field(default_factory=Limits)
     tuning: str | None = None
+    states: States = field(default_factory=dict)
 
     def as_arguments(self) -> dict[str, Any]:
         """Keyword arguments of :func:`compile`."""
@@ -75,6 +78,7 @@ def compile(
     threads: int = 1,
     pool: str | None = None,
     c_flags: Sequence[str] = (),
+    states: States | None = None,
 ) -> Artifact:
     """Compile the ONNX file ``path`` into the artefact folder ``out`` (default: ``<name>-<target>`` in the working directory).
 
@@ -84,8 +88,9 @@ def compile(
     measures first what it lacks (by default in the user's cache, :func:`bitc.tuning.tuning_file`); ``trace`` watches the passes;
     ``profile`` makes a build that times its layers (:mod:`bitc.profile`); ``threads``: how many may share a call, which changes no
     result; ``pool``: who brings them, ``pthreads`` (default), ``openmp`` or ``none``: the C program that calls. ``c_flags`` are further
-    flags for the C compiler, the last word (``-O1`` builds faster). ``target`` may be a family of targets (``auto``): see
-    :mod:`bitc.codegen.families`.
+    flags for the C compiler, the last word (``-O1`` builds faster). ``states``: inputs that are states, each with the output that
+    carries it to the next call, or ``"auto"`` (:mod:`bitc.states`); the library then has ``init`` and ``step`` too.
+    ``target`` may be a family of targets (``auto``): see :mod:`bitc.codegen.families`.
     Raises a :class:`bitc.errors.BitcError`; then nothing is written.
     """
     several = family(target)
@@ -97,7 +102,7 @@ def compile(
         )
     kept = tuning or (tuning_file(chosen) if tune else None)
     tuned = str(kept) if kept else None
-    options = Options(dims or {}, values or {}, sign_zero, mst, pipeline, limits or Limits(), tuned)
+    options = Options(dims or {}, values or {}, sign_zero, mst, pipeline, limits or Limits(), tuned, states or {})
     check_emit(emit)
     crew = crew_of(threads, pool, profile)
     trace = trace if trace is not None else Trace()
@@ -105,7 +110,9 @@ def compile(
     if tune and kept:
         tune_layers(imported, passes_for(chosen, replace(options, tuning=None)), chosen, Path(kept), trace.progress)
     graphs = [(t, lowered(imported, t, options, trace)) for t in (several.targets if several else (chosen,))]
-    recorded = _recorded(options) | ({"build": "profiling"} if profile else {}) | crew.recorded()
+    recorded = (
+        _recorded(options) | _recorded_states(imported) | ({"build": "profiling"} if profile else {}) | crew.recorded()
+    )
     asked: dict[str, Any] = {
         "name": name or default_name(path),
         "options": recorded,
@@ -141,7 +148,8 @@ def lower(path: str | Path, target: Target, options: Options, trace: Trace) -> G
 
 def imported_model(path: str | Path, options: Options) -> Graph:
     """The model as it stands, with what ``options`` promise of its inputs."""
-    return assume_values(import_model(path, dims=options.dims, limits=options.limits), options.values)
+    states = states_of(path, options.states)
+    return assume_values(import_model(path, dims=options.dims, limits=options.limits, states=states), options.values)
 
 
 def lowered(imported: Graph, target: Target, options: Options, trace: Trace) -> Graph:
@@ -168,6 +176,10 @@ def passes_for(target: Target, options: Options) -> tuple[Pass, ...]:
         bit_block=bits.block, byte_rows=bits.byte_rows, float_block=target.float_block, integers=target.isa
     )
     return (*to_codes(options.sign_zero, target.isa, measured, options.mst), *kernels)
+
+
+def _recorded_states(imported: Graph) -> dict[str, str]:
+    return {f"state {given}": carried for given, carried, _ in imported.attrs.get("states", ())}
 
 
 def _recorded(options: Options) -> dict[str, str]:

@@ -16,8 +16,10 @@ from bitc.codegen.targets import target as target_named
 from bitc.compiler import Options, compile
 from bitc.errors import BitcError
 from bitc.measurable import refuse_unmeasurable
+from bitc.oracle import load_model
 from bitc.passes.pipeline import Trace
 from bitc.profile import Timing, random_feed, time_layers
+from bitc.states import recognised
 
 _LOCATION = re.compile(r"node \d+ ?(?:'(?P<name>.*)')? ?\((?P<op_type>\w+)\)$")
 
@@ -123,7 +125,10 @@ class Rest:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All of it. ``seconds`` of one call on one item; ``not_timed`` says why there are none."""
+    """All of it. ``seconds`` of one call on one item; ``not_timed`` says why there are none.
+
+    ``states``: the outputs that carry states to the next step; ``proposed_states``: those recognised where none were told.
+    """
 
     name: str
     target: str
@@ -133,6 +138,8 @@ class Explanation:
     weight_bytes: int
     seconds: float | None
     not_timed: str
+    states: Mapping[str, str]
+    proposed_states: Mapping[str, str]
 
     def macs_share(self, kind: str) -> float:
         """The share of multiply-accumulates that run as ``kind``."""
@@ -170,8 +177,11 @@ def explain(
         artifact = compile(
             model, target=target, out=out, emit=emit, trace=trace, profile=timed, **options.as_arguments()
         )
-        timing = time_layers(artifact, random_feed(model, options.dims, options.values)) if timed else None
-    return explanation(artifact.manifest, timing, not_timed)
+        timing = (
+            time_layers(artifact, random_feed(model, options.dims, options.values, options.states)) if timed else None
+        )
+    proposed = {} if options.states else recognised(load_model(Path(model)))
+    return explanation(artifact.manifest, timing, not_timed, proposed)
 
 
 def _why_not_timed(target: str, time: bool | None) -> str:
@@ -186,7 +196,12 @@ def _why_not_timed(target: str, time: bool | None) -> str:
     return ""
 
 
-def explanation(manifest: Mapping[str, Any], timing: Timing | None, not_timed: str = "") -> Explanation:
+def explanation(
+    manifest: Mapping[str, Any],
+    timing: Timing | None,
+    not_timed: str = "",
+    proposed_states: Mapping[str, str] | None = None,
+) -> Explanation:
     """What the manifest of a compilation, and the times of its layers, have to say."""
     layers: Sequence[Mapping[str, Any]] = manifest["layers"]
     seconds: Sequence[float | None] = timing.layers if timing else [None] * len(layers)
@@ -195,7 +210,10 @@ def explanation(manifest: Mapping[str, Any], timing: Timing | None, not_timed: s
     products = _products([pair for pair in pairs if pair[0]["macs"]], total)
     rest = _rest([pair for pair in pairs if not pair[0]["macs"]], total)
     sizes = manifest["arena_bytes"], manifest["weight_bytes"]
-    return Explanation(manifest["name"], manifest["target"], products, rest, *sizes, total, not_timed)
+    states = {entry["input"]: entry["output"] for entry in manifest.get("states", ())}
+    return Explanation(
+        manifest["name"], manifest["target"], products, rest, *sizes, total, not_timed, states, proposed_states or {}
+    )
 
 
 def _products(pairs: Sequence[tuple[Mapping[str, Any], float | None]], total: float | None) -> tuple[Product, ...]:

@@ -31,6 +31,7 @@ from bitc.errors import CheckFailed, Diagnostic, OptionError
 from bitc.folders import whole_folder, write_whole
 from bitc.oracle import Arrays, load_model, model_inputs, oracle_for, random_cases, split_cases, stacked, unstacked
 from bitc.promises import parse_values, values_text
+from bitc.states import states_of
 
 if TYPE_CHECKING:
     from bitc.compiler import Options
@@ -71,7 +72,7 @@ def record(
     options = options if options is not None else Options()
     _check_free(folder)
     parsed = load_model(path)
-    wanted = model_inputs(parsed)
+    wanted = model_inputs(parsed, states_of(path, options.states))
     if inputs is None:
         cases = random_cases(wanted, n, seed, options.dims, options.values)
     else:
@@ -192,6 +193,7 @@ def _options_json(options: Options) -> dict[str, Any]:
         "sign_zero": options.sign_zero,
         "mst": options.mst,
         "pipeline": options.pipeline,
+        **({"states": options.states} if options.states else {}),
     }
     return stored | {"values": {name: values_text(values) for name, values in options.values.items()}}
 

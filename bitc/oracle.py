@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -169,9 +169,9 @@ def oracle_for(model: str | Path, parsed: onnx.ModelProto | None = None) -> Orac
     return _Qonnx(path, parsed) if needs_qonnx else _OnnxRuntime(path, parsed)
 
 
-def model_inputs(model: onnx.ModelProto) -> tuple[ModelInput, ...]:
-    """The graph inputs that are not initializers, in the file's order."""
-    constants = {tensor.name for tensor in model.graph.initializer}
+def model_inputs(model: onnx.ModelProto, open_inputs: Collection[str] = ()) -> tuple[ModelInput, ...]:
+    """The graph inputs that are not initializers, or ``open_inputs``, in the file's order."""
+    constants = {tensor.name for tensor in model.graph.initializer}.difference(open_inputs)
     annotated = {
         annotation.tensor_name: _annotated_values(entry.value)
         for annotation in model.graph.quantization_annotation

@@ -20,6 +20,7 @@ from bitc.errors import Diagnostic, OptionError
 from bitc.measurable import refuse_unmeasurable
 from bitc.oracle import load_model, model_inputs, random_cases
 from bitc.session import Session
+from bitc.states import States, states_of
 
 if TYPE_CHECKING:
     from bitc.artifact import Artifact
@@ -58,10 +59,14 @@ class ProfilingSession(Session):
 
 
 def random_feed(
-    model: str | Path, dims: Mapping[str, int] | None = None, values: Mapping[str, Sequence[float]] | None = None
+    model: str | Path,
+    dims: Mapping[str, int] | None = None,
+    values: Mapping[str, Sequence[float]] | None = None,
+    states: States | None = None,
 ) -> dict[str, np.ndarray]:
-    """One random sample of what ``model`` takes."""
-    return random_cases(model_inputs(load_model(Path(model))), 1, 0, dims, values)[0]
+    """One random sample of what ``model`` takes, ``states`` too."""
+    inputs = model_inputs(load_model(Path(model)), states_of(model, states or {}))
+    return random_cases(inputs, 1, 0, dims, values)[0]
 
 
 def time_layers(artifact: Artifact, feed: Mapping[str, np.ndarray], seconds: float = 0.5) -> Timing:
@@ -114,5 +119,5 @@ def profile(
         artifact = compile(
             model, target=target, out=out, dims=dims, values=values, emit=("c", "so"), profile=True, **options
         )
-        timing = time_layers(artifact, random_feed(model, dims, values))
+        timing = time_layers(artifact, random_feed(model, dims, values, options.get("states")))
     return list(zip(artifact.manifest["layers"], timing.layers, strict=True))

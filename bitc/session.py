@@ -27,6 +27,7 @@ import numpy as np
 
 from bitc.cpu import cpu_features
 from bitc.errors import Diagnostic, OptionError
+from bitc.session_state import State, StateArg, no_states, state_args
 
 ARENA_ALIGN_BYTES = 64
 CFFI_BEGIN = "/* cffi: begin */"
@@ -63,19 +64,26 @@ class Session:
     def __init__(self, path: str | os.PathLike[str], threads: int = 0) -> None:
         self.path, self._ffi, self._lib = _open(Path(path))
         name = _network_name(self.path)
-        self._function: Callable[[Any, Any], int] = getattr(self._lib, f"{name}_run")
+        self._function: Callable[..., int] = getattr(self._lib, f"{name}_run")
         self._io_type = self._ffi.typeof(f"{name}_io *")
         self.metadata: dict[str, Any] = json.loads(self._ffi.string(getattr(self._lib, f"{name}_metadata")()))
         self._refuse_lesser_cpus()
         self.isa: str = self._chosen_isa(name)
         self.threads = self._threads(threads)
+        self._states = state_args(self.metadata)
+        self._step: Callable[..., int] | None = getattr(self._lib, f"{name}_step") if self._states else None
         if self.threads > 1:
-            self._function = self._in_threads(name)
+            self._function, self._step = self._in_threads(name)
         self._inputs = tuple(map(_node_arg, self.metadata["inputs"]))
         self._outputs = tuple(map(_node_arg, self.metadata["outputs"]))
         fields: dict[str, Any] = dict(self._io_type.item.fields)
         self._pointers = {arg.field: fields[arg.field].type for arg in (*self._inputs, *self._outputs)}
         self._free_batch = "batch" in fields and "batch" not in self._pointers
+        carried = {arg.name for arg in self._states} | {arg.output for arg in self._states}
+        self._step_inputs = tuple(arg for arg in self._inputs if arg.name not in carried)
+        self._step_outputs = tuple(arg for arg in self._outputs if arg.name not in carried)
+        self._step_type = self._ffi.typeof(f"{name}_step_io *") if self._states else None
+        self._own_state: State | None = None
         self._shapes: dict[tuple[tuple[int, ...], ...], tuple[int, list[tuple[int, ...]]]] = {}
         self._arenas = threading.local()
 
@@ -122,8 +130,8 @@ class Session:
         title = f"{self.metadata['name']} cannot run in {wanted} threads"
         raise OptionError(Diagnostic("O037", title, here=here, hint=hint))
 
-    def _in_threads(self, name: str) -> Callable[[Any, Any], int]:
-        """The function that runs the network in threads of a pool of its own, which goes with this session."""
+    def _in_threads(self, name: str) -> tuple[Callable[..., int], Callable[..., int] | None]:
+        """The functions that run and step the network in threads of a pool of its own, which goes with this session."""
         create, destroy = (getattr(self._lib, f"{name}_pool_{verb}") for verb in ("create", "destroy"))
         pool = create(self.threads)
         if pool == self._ffi.NULL:
@@ -131,10 +139,14 @@ class Session:
             raise OptionError(Diagnostic("O038", f"this system does not start {self.threads} threads", hint=hint))
         finalizer = weakref.finalize(self, _destroy_pool, destroy, pool, self._lib, os.getpid())
         finalizer.atexit = False  # threads end with the process
-        run = getattr(self._lib, f"{name}_run_parallel")
         parallel = self._ffi.addressof(self._lib, f"{name}_pool_parallel")
         threads = self.threads
-        return lambda io, arena: int(run(io, arena, threads, parallel, pool))
+
+        def shared(verb: str) -> Callable[..., int]:
+            call = getattr(self._lib, f"{name}_{verb}_parallel")
+            return lambda *arguments: int(call(*arguments, threads, parallel, pool))
+
+        return shared("run"), shared("step") if self._states else None
 
     def get_inputs(self) -> list[NodeArg]:
         """The inputs in the order of the model."""
@@ -154,7 +166,55 @@ class Session:
         results = [np.empty(shape, arg.dtype) for shape, arg in zip(shapes, self._outputs, strict=True)]
         if batch > 0:
             self._call(feeds, results, batch)
-        return results if output_names is None else [results[position] for position in self._positions(output_names)]
+        if output_names is None:
+            return results
+        return [results[position] for position in _positions(output_names, self._outputs)]
+
+    def step(
+        self,
+        input_feed: Mapping[str, np.ndarray],
+        state: State | None = None,
+        output_names: Sequence[str] | None = None,
+    ) -> list[np.ndarray]:
+        """One step on ``state`` (default: the session's own), which then holds the next one; the outputs that are no states.
+
+        ``input_feed`` holds the inputs that are no states; ``output_names`` chooses among all outputs, also those that carry states.
+        Raises :class:`OptionError` as :meth:`run` does, and for a network without states.
+        """
+        if self._step is None:
+            raise no_states(self.metadata["name"])
+        moved = state if state is not None else self.state()
+        chosen = _positions(output_names, self._outputs) if output_names is not None else None
+        feeds = self._checked(input_feed, self._step_inputs)
+        results = [np.empty([n for n in arg.shape if isinstance(n, int)], arg.dtype) for arg in self._step_outputs]
+        io = self._filled(self._step_type, (*self._step_inputs, *self._step_outputs), (*feeds, *results))
+        with moved.lock:
+            self._refuse_failure(self._step(io, moved.pointer, self._arena()), "step")
+            if chosen is None:
+                return results
+            made = dict(zip((arg.name for arg in self._step_outputs), results, strict=True))
+            made |= {arg.output: moved.value(arg) for arg in self._states}
+        return [made[self._outputs[position].name] for position in chosen]
+
+    def get_states(self) -> list[StateArg]:
+        """The states in the order of the model's inputs; none where it was compiled without."""
+        return list(self._states)
+
+    def new_state(self) -> State:
+        """States of a sequence of its own, at its beginning. Raises :class:`OptionError` for a network without states."""
+        if not self._states:
+            raise no_states(self.metadata["name"])
+        return State(self._ffi, self._lib, _network_name(self.path), self._states)
+
+    def state(self) -> State:
+        """The session's own state, which :meth:`step` moves where it is given none."""
+        if self._own_state is None:
+            self._own_state = self.new_state()
+        return self._own_state
+
+    def reset(self) -> None:
+        """Begin the sequence of the session's own state anew."""
+        self.state().reset()
 
     def _fitting(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The inputs in order, contiguous; input shapes that were accepted once are not looked at again."""
@@ -163,24 +223,31 @@ class Session:
             seen = tuple([getattr(array, "shape", None) for array in arrays]) in self._shapes
             if seen and all(map(_as_is, arrays, self._inputs)):
                 return arrays  # type: ignore[return-value]
-        checked = self._checked(feed)
+        checked = self._checked(feed, self._inputs)
         batch = self._batch(checked)
         shapes = [tuple([batch if isinstance(d, str) else d for d in arg.shape]) for arg in self._outputs]
         self._shapes[tuple([array.shape for array in checked])] = batch, shapes
         return checked
 
     def _call(self, feeds: Sequence[np.ndarray], results: Sequence[np.ndarray], batch: int) -> None:
-        ffi = self._ffi
-        io = ffi.new(self._io_type)
-        for (field, pointer), array in zip(self._pointers.items(), (*feeds, *results), strict=True):
-            setattr(io, field, ffi.cast(pointer, ffi.from_buffer(array)))
+        io = self._filled(self._io_type, (*self._inputs, *self._outputs), (*feeds, *results))
         if self._free_batch:
             io.batch = batch
-        status = self._function(io, self._arena())
+        self._refuse_failure(self._function(io, self._arena()), "run")
+
+    def _filled(self, struct: Any, args: Sequence[NodeArg], arrays: Sequence[np.ndarray]) -> Any:
+        """A new ``struct`` of the library that points to ``arrays``."""
+        ffi = self._ffi
+        io = ffi.new(struct)
+        for arg, array in zip(args, arrays, strict=True):
+            setattr(io, arg.field, ffi.cast(self._pointers[arg.field], ffi.from_buffer(array)))
+        return io
+
+    def _refuse_failure(self, status: int, verb: str) -> None:
         if status == 2:
             raise self._no_isa()
         if status != 0:
-            raise AssertionError(f"{self.metadata['name']}_run returned {status} for checked arguments")
+            raise AssertionError(f"{self.metadata['name']}_{verb} returned {status} for checked arguments")
 
     def _arena(self) -> Any:
         """This thread's arena, 64-byte aligned; it lives as long as the thread and the session do."""
@@ -192,24 +259,15 @@ class Session:
             self._arenas.pointer = pointer
         return pointer
 
-    def _positions(self, names: Sequence[str] | None) -> list[int]:
-        known = [arg.name for arg in self._outputs]
-        if names is None:
-            return list(range(len(known)))
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise _refused(f"there is no output {unknown[0]!r}", self._outputs, "outputs")
-        return [known.index(name) for name in names]
-
-    def _checked(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        known = {arg.name for arg in self._inputs}
+    def _checked(self, feed: Mapping[str, np.ndarray], args: Sequence[NodeArg]) -> list[np.ndarray]:
+        known = {arg.name for arg in args}
         for name in feed:
             if name not in known:
-                raise _refused(f"there is no input {name!r}", self._inputs, "inputs")
+                raise _refused(f"there is no input {name!r}", args, "inputs")
         arrays = []
-        for arg in self._inputs:
+        for arg in args:
             if arg.name not in feed:
-                raise _refused(f"input {arg.name!r} is missing", self._inputs, "inputs")
+                raise _refused(f"input {arg.name!r} is missing", args, "inputs")
             arrays.append(_conforming(arg, feed[arg.name]))
         return arrays
 
@@ -269,6 +327,14 @@ def _conforming(arg: NodeArg, value: np.ndarray) -> np.ndarray:
             )
         )
     return np.require(array, requirements=["C", "A"])
+
+
+def _positions(names: Sequence[str], args: Sequence[NodeArg]) -> list[int]:
+    known = [arg.name for arg in args]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise _refused(f"there is no output {unknown[0]!r}", args, "outputs")
+    return [known.index(name) for name in names]
 
 
 def _refused(title: str, args: Sequence[NodeArg], what: str) -> OptionError:

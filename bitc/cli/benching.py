@@ -20,6 +20,7 @@ from bitc.cli.options import (
     MstOption,
     SignZero,
     SignZeroOption,
+    StateOption,
     TargetOption,
     ValuesOption,
     compile_options,
@@ -59,6 +60,7 @@ def bench_command(
     values: ValuesOption = None,
     sign_zero: SignZeroOption = SignZero.EXACT,
     mst: MstOption = Mst.AUTO,
+    state: StateOption = None,
     limit: LimitOption = None,
     case: Annotated[
         str, typer.Option("--case", metavar="NAME", help="What to call it in JSON. (default: the file's name)")
@@ -66,7 +68,7 @@ def bench_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print lines of JSON, errors too.")] = False,
 ) -> None:
     """Compile a model, keep nothing, and time calls of it from Python, in rounds interleaved with other runtimes."""
-    options = compile_options(dim, values, sign_zero, limit, mst=mst)
+    options = compile_options(dim, values, sign_zero, limit, mst=mst, state=state)
     from bitc.bench import bench
 
     with progress() as step:

@@ -21,6 +21,7 @@ from bitc.cli.options import (
     PipelineOption,
     SignZero,
     SignZeroOption,
+    StateOption,
     TargetOption,
     TuningOption,
     ValuesOption,
@@ -48,6 +49,7 @@ def compile_command(
     values: ValuesOption = None,
     sign_zero: SignZeroOption = SignZero.EXACT,
     mst: MstOption = Mst.AUTO,
+    state: StateOption = None,
     limit: LimitOption = None,
     emit: Annotated[str, typer.Option("--emit", metavar="LIST", help="Which of c, so, ir, pyext to write.")] = "c,so",
     threads: Annotated[
@@ -82,7 +84,7 @@ def compile_command(
     time_passes: Annotated[bool, typer.Option("--time-passes", help="Show where the time goes.")] = False,
 ) -> None:
     """Compile an ONNX file to a folder with C, header, weights and a shared library."""
-    options = compile_options(dim, values, sign_zero, limit, pipeline, tuning, mst)
+    options = compile_options(dim, values, sign_zero, limit, pipeline, tuning, mst, state)
     from bitc.compiler import compile
     from bitc.passes.pipeline import Trace
 
@@ -117,6 +119,8 @@ def print_summary(artifact: Artifact, seconds: float) -> None:
         ("arena", f"{manifest['arena_bytes']:,} bytes"),
         ("weights", f"{manifest['weight_bytes']:,} bytes"),
     ]
+    if "states" in manifest:
+        lines.append(("states", ", ".join(f"{entry['input']} = {entry['output']}" for entry in manifest["states"])))
     if artifact.library.is_file():
         lines.append(("code", _code_size(artifact)))
     lines.append(("written", f"{artifact.directory} in {seconds:.1f} s"))

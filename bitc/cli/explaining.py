@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +19,7 @@ from bitc.cli.options import (
     MstOption,
     SignZero,
     SignZeroOption,
+    StateOption,
     TargetOption,
     ValuesOption,
     compile_options,
@@ -37,6 +38,7 @@ def explain_command(
     values: ValuesOption = None,
     sign_zero: SignZeroOption = SignZero.EXACT,
     mst: MstOption = Mst.AUTO,
+    state: StateOption = None,
     limit: LimitOption = None,
     time: Annotated[
         bool | None,
@@ -45,7 +47,7 @@ def explain_command(
     as_json: JsonOption = False,
 ) -> None:
     """For each product its form, why, what would be better, and its share of work and time. Nothing is kept."""
-    options = compile_options(dim, values, sign_zero, limit, mst=mst)
+    options = compile_options(dim, values, sign_zero, limit, mst=mst, state=state)
     from bitc.explain import explain
 
     with progress() as step:
@@ -96,7 +98,15 @@ def _summary(found: Explanation) -> list[Text]:
     else:
         rows.append(("time", f"not measured: {found.not_timed}"))
     rows += [("arena", f"{found.arena_bytes:,} bytes"), ("weights", f"{found.weight_bytes:,} bytes")]
+    if found.states:
+        rows.append(("states", _pairs(found.states)))
+    if found.proposed_states:
+        rows.append(("states?", f"--state auto, or --state {_pairs(found.proposed_states)}"))
     return [Text(f"  {label:<8} {text}") for label, text in rows]
+
+
+def _pairs(states: Mapping[str, str]) -> str:
+    return ",".join(f"{given}={carried}" for given, carried in states.items())
 
 
 def _kinds(shares: dict[str, float]) -> str:

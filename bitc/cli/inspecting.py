@@ -18,6 +18,7 @@ from bitc.cli.options import (
     MstOption,
     SignZero,
     SignZeroOption,
+    StateOption,
     TargetOption,
     ValuesOption,
     compile_options,
@@ -36,6 +37,7 @@ def inspect_command(
     values: ValuesOption = None,
     sign_zero: SignZeroOption = SignZero.EXACT,
     mst: MstOption = Mst.AUTO,
+    state: StateOption = None,
     limit: LimitOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -43,7 +45,7 @@ def inspect_command(
     manifest = (
         _artifact_manifest(what)
         if what.is_dir()
-        else _model_manifest(what, target, compile_options(dim, values, sign_zero, limit, mst=mst))
+        else _model_manifest(what, target, compile_options(dim, values, sign_zero, limit, mst=mst, state=state))
     )
     if as_json:
         print_json(manifest)

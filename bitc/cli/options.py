@@ -62,6 +62,15 @@ MstOption = Annotated[
         "--mst", help="Compute channels of bits from one another: where it is faster, wherever possible, or never."
     ),
 ]
+StateOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--state",
+        metavar="IN=OUT",
+        help="Input IN is a state that output OUT carries to the next step; auto: all that are recognised. Repeatable.",
+        show_default=False,
+    ),
+]
 PipelineOption = Annotated[
     str | None,
     typer.Option(
@@ -126,6 +135,7 @@ def compile_options(
     pipeline: str | None = None,
     tuning: Path | None = None,
     mst: Mst = Mst.AUTO,
+    state: Sequence[str] | None = None,
 ) -> Options:
     """The compiler's options from the command line's. Raises :class:`OptionError`."""
     dims, promises = pairs("--dim", dim, dimension), pairs("--values", values, parse_values)
@@ -140,4 +150,5 @@ def compile_options(
         pipeline=pipeline,
         limits=limits,
         tuning=str(tuning) if tuning is not None else None,
+        states=",".join(state or ()),
     )

@@ -14,6 +14,8 @@ from bitc.errors import Diagnostic, OptionError
 if TYPE_CHECKING:
     import numpy as np
 
+    from bitc.session import Session
+
 
 def run_command(
     network: Annotated[
@@ -32,18 +34,44 @@ def run_command(
         Path | None,
         typer.Option("--output", "-o", help="Write the outputs: .npz, or .npy if there is one.", show_default=False),
     ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            "--state",
+            metavar="FILE.npz",
+            help="Run a step: from the state in this file, or the initial one where there is none; the next is written to it.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run a compiled network once and print, or store, what it gives."""
     from bitc.session import load
 
     session = load(network, threads)
-    arrays = session.run(None, pairs("--input", inputs, read_array))
-    named = dict(zip((arg.name for arg in session.get_outputs()), arrays, strict=True))
+    feeds = pairs("--input", inputs, read_array)
+    named = (
+        dict(zip((arg.name for arg in session.get_outputs()), session.run(None, feeds), strict=True))
+        if state is None
+        else _step(session, feeds, state)
+    )
     if output is not None:
         write_arrays(output, named)
         return
     for name, array in named.items():
         out().print(f"{name}: {array.dtype}[{','.join(map(str, array.shape))}]\n{array}", markup=False)
+
+
+def _step(session: Session, feeds: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
+    """The outputs of a step by name; the state is read from ``path``, if that is there, and written to it."""
+    from bitc.golden import load_arrays, save_arrays
+
+    state = session.new_state()
+    if path.exists():
+        state.load(load_arrays(path))
+    arrays = session.step(feeds, state)
+    save_arrays(path, state.arrays())
+    carried = {arg.output for arg in session.get_states()}
+    return dict(zip((arg.name for arg in session.get_outputs() if arg.name not in carried), arrays, strict=True))
 
 
 def read_array(text: str) -> np.ndarray:

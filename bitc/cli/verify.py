@@ -19,6 +19,7 @@ from bitc.cli.options import (
     PipelineOption,
     SignZero,
     SignZeroOption,
+    StateOption,
     TargetOption,
     ValuesOption,
     compile_options,
@@ -59,12 +60,13 @@ def check_command(
     values: ValuesOption = None,
     sign_zero: SignZeroOption = SignZero.EXACT,
     mst: MstOption = Mst.AUTO,
+    state: StateOption = None,
     limit: LimitOption = None,
     pipeline: PipelineOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the compiled network with onnxruntime (qonnx for QONNX files), tensor by tensor."""
-    options = compile_options(dim, values, sign_zero, limit, pipeline, mst=mst)
+    options = compile_options(dim, values, sign_zero, limit, pipeline, mst=mst, state=state)
     samples = _samples(inputs)
     from bitc.check import check
 
@@ -116,10 +118,11 @@ def record_command(
     values: ValuesOption = None,
     sign_zero: SignZeroOption = SignZero.EXACT,
     mst: MstOption = Mst.AUTO,
+    state: StateOption = None,
     limit: LimitOption = None,
 ) -> None:
     """Store inputs and the oracle's outputs; fails where the compiled network does not agree with them."""
-    options = compile_options(dim, values, sign_zero, limit, mst=mst)
+    options = compile_options(dim, values, sign_zero, limit, mst=mst, state=state)
     samples = _samples(inputs)
     from bitc.golden import record
 

@@ -16,6 +16,7 @@ from bitc.codegen.crew import POOLS
 from bitc.codegen.generate import Generated, banner, characters, generate, rendered
 from bitc.codegen.memory_plan import ALIGN_BYTES
 from bitc.codegen.plan import Port
+from bitc.codegen.state import state_struct
 from bitc.codegen.targets import Family, Target
 from bitc.ir import Graph
 from bitc.version import __version__
@@ -71,9 +72,13 @@ def generate_family(
     best = made[-1]
     manifest = _manifest(library, family, parts, made, pool)
     ports = best.program.inputs, best.program.outputs
+    state = state_struct(graphs[-1][1], *ports)
+    if state is not None:
+        manifest["states"] = state.manifest()
     facade = Facade(library, *ports, manifest["arena_bytes"], manifest["weight_bytes"], manifest["layers"])
     facts = {
         "p": facade,
+        "s": state,
         "parts": list(reversed(parts)),
         "arm": any(part.target.features & _ARM_BITS.keys() for part in parts),
         "threads": threads,

@@ -22,6 +22,7 @@ from bitc.codegen.memory_plan import ALIGN_BYTES
 from bitc.codegen.plan import Port, Program
 from bitc.codegen.runtime_files import files_defining, pasted
 from bitc.codegen.sharing import LEAST_NS, shares
+from bitc.codegen.state import state_struct
 from bitc.codegen.targets import Target
 from bitc.ir import Graph
 from bitc.version import __version__
@@ -54,7 +55,7 @@ def generate(
     """The library ``name`` (made a C identifier) for ``graph`` on ``target``.
 
     ``options`` go into the banner. ``graph.attrs`` may hold ``batch`` (the symbol of a free batch dimension; the graph is then for one
-    item), ``model_name``, ``model_sha256``, ``layer_contracts`` and ``output_contracts`` (see ``state-contracts``).
+    item), ``model_name``, ``model_sha256``, ``states``, ``layer_contracts`` and ``output_contracts`` (see ``state-contracts``).
     ``guard_bytes`` leaves gaps between buffers (for tests). ``profile`` adds ``<name>_run_profiled``, which times each layer, and the
     manifest's ``profile``: how many calls of each layer it times in a run of one item.
     ``threads``: how many may share the steps that take long enough (parts of ``least_ns`` nanoseconds at least); ``pool``: which of
@@ -64,6 +65,9 @@ def generate(
     shared = shares(graph, threads, target.isa, least_ns)
     program = build_program(graph, names.library_name(name), target, guard_bytes, shared)
     manifest = _manifest(graph, program, target, pool)
+    state = None if inner else state_struct(graph, program.inputs, program.outputs)
+    if state is not None:
+        manifest["states"] = state.manifest()
     if profile:
         manifest["profile"] = {"laps": program.laps()}
     if threads > 1:
@@ -72,6 +76,7 @@ def generate(
         "threads": threads,
         "pool": pool,
         "p": program,
+        "s": state,
         "profile": profile,
         "inner": inner,
         "parts": (),

@@ -40,6 +40,7 @@ from bitc.frontend.dims import InputSpec, bind_inputs
 from bitc.frontend.elements import ELEMENTS, NO_SUCH_ELEMENT, Element, result_element, wrong_arithmetic
 from bitc.frontend.load import ModelLike, Source, captured, check_opset, load
 from bitc.frontend.node import Node, NodeProblem, Scope, dtype_of, find_handler, location
+from bitc.frontend.states import checked_states
 from bitc.frontend.unknown import unknown_op
 from bitc.ir import Builder, Graph, InferenceError, Op, Value, drop_dead
 from bitc.ir.graph import work
@@ -52,6 +53,7 @@ def import_model(
     dims: Mapping[str, int] | None = None,
     outputs: Sequence[str] | None = None,
     limits: Limits | None = None,
+    states: Mapping[str, str] | None = None,
 ) -> Graph:
     """The network as a graph of level ``nn``: only ``nn`` ops, static shapes, weights and shape arithmetic folded to constants.
 
@@ -61,6 +63,7 @@ def import_model(
             proven to treat each image alike, and ``attrs["batch"]`` holds the dimension's name (else it is empty).
         outputs: names of any tensors to give instead of the graph's outputs.
         limits: what the model may ask for at most; beyond it is a ``ModelError``.
+        states: for inputs that are states the outputs that carry them; ``attrs["states"]`` then has each pair with its initial value.
 
     Inputs and outputs keep their ONNX names and order; a value that is an ONNX tensor has its name as ``origin``; an op's ``loc`` is
     ``node 17 'name' (OpType)``. ``attrs``: batch, model_name, model_sha256, opsets, producer (all text); output_names in order, for
@@ -69,10 +72,12 @@ def import_model(
     Raises:
         ModelError: the file is broken. UnsupportedError: nodes bitc does not take, all of them. OptionError: ``dims`` or ``outputs``.
     """
-    source = load(model, outputs, limits)
+    source = load(model, outputs, limits, states or ())
     check_opset(source)
     specs, batch = bind_inputs(source.inputs, dims or {})
     graph = _Importer(source, specs, batch, 1).run()
+    if states:
+        graph.attrs["states"] = checked_states(graph, source, states, batch)
     if batch:
         _prove_batch(graph, source, specs, batch)
     return graph

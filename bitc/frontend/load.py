@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -29,7 +29,10 @@ ModelLike = str | os.PathLike[str] | bytes | onnx.ModelProto
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A sound model: ``nodes`` are those ``outputs`` need, each after those it reads, with their index in the file."""
+    """A sound model: ``nodes`` are those ``outputs`` need, each after those it reads, with their index in the file.
+
+    ``defaults``: what the file would give to inputs that are open.
+    """
 
     name: str
     producer: str
@@ -39,6 +42,7 @@ class Source:
     outputs: tuple[str, ...]
     nodes: tuple[tuple[int, onnx.NodeProto], ...]
     initializers: Mapping[str, onnx.TensorProto]
+    defaults: Mapping[str, onnx.TensorProto]
     sparse_initializers: Mapping[str, onnx.SparseTensorProto]
     reader: TensorReader
 
@@ -47,8 +51,14 @@ class Source:
         return self.opsets.get(canonical_domain(domain), 1)
 
 
-def load(model: ModelLike, outputs: Sequence[str] | None = None, limits: Limits | None = None) -> Source:
-    """Read and check a model. ``outputs`` picks any tensors instead of the graph's own outputs.
+def load(
+    model: ModelLike,
+    outputs: Sequence[str] | None = None,
+    limits: Limits | None = None,
+    open_inputs: Collection[str] = (),
+) -> Source:
+    """Read and check a model. ``outputs`` picks any tensors instead of the graph's own outputs; ``open_inputs`` are given at run time
+    although the file has defaults for them.
 
     Raises ``ModelError``, ``UnsupportedError`` (types of inputs), ``OptionError`` (an unknown output).
     """
@@ -60,7 +70,8 @@ def load(model: ModelLike, outputs: Sequence[str] | None = None, limits: Limits 
     if proto.functions:
         proto = inlined(proto)
     graph = proto.graph
-    initializers = {tensor.name: tensor for tensor in graph.initializer}
+    defaults = {tensor.name: tensor for tensor in graph.initializer if tensor.name in open_inputs}
+    initializers = {tensor.name: tensor for tensor in graph.initializer if tensor.name not in defaults}
     sparse = {tensor.values.name: tensor for tensor in graph.sparse_initializer}
     inputs = tuple(value for value in graph.input if value.name not in initializers and value.name not in sparse)
     makers = _makers(graph, [value.name for value in inputs], [*initializers, *sparse])
@@ -75,6 +86,7 @@ def load(model: ModelLike, outputs: Sequence[str] | None = None, limits: Limits 
         outputs=wanted,
         nodes=_ordered(graph, makers, given, wanted),
         initializers=initializers,
+        defaults=defaults,
         sparse_initializers=sparse,
         reader=TensorReader(folder, limits),
     )

@@ -56,6 +56,7 @@ class Options:
     pipeline: str | None = None
     limits: Limits = field(default_factory=Limits)
     tuning: str | None = None
+    states: Mapping[str, str] | str = field(default_factory=dict)
 
     def as_arguments(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}

@@ -15,6 +15,7 @@ from bitc.errors import BitcError
 from bitc.ir import print_graph
 from bitc.operators import markdown
 from bitc.toolchain import Compiler
+from examples.lif import lif_model
 from examples.tiny import tiny_model
 
 TRANSCRIBED = [page for page in PAGES if blocks(page, "console")]
@@ -76,8 +77,11 @@ def test_ir_excerpts_are_made_by_the_passes(tiny: Path) -> None:
 def test_c_excerpts_are_in_the_generated_files(tiny: Path, tmp_path: Path) -> None:
     compile(tiny, target="portable", out=tmp_path / "tiny_c", emit=("c",))
     compile(tiny, target="portable", out=tmp_path / "tiny_mt", emit=("c",), threads=4)
-    excerpts = [b for page in PAGES for b in blocks(page, "c") if b.title.startswith(("tiny_c/", "tiny_mt/"))]
-    assert {block.title for block in excerpts} == {"tiny_c/tiny.c", "tiny_c/tiny.h", "tiny_mt/tiny.h"}
+    lif = tmp_path / "lif.onnx"
+    lif.write_bytes(lif_model().SerializeToString(deterministic=True))
+    compile(lif, target="portable", out=tmp_path / "lif_c", emit=("c",), states="v=v_out")
+    excerpts = [b for page in PAGES for b in blocks(page, "c") if b.title.startswith(("tiny_c/", "tiny_mt/", "lif_c/"))]
+    assert {block.title for block in excerpts} == {"tiny_c/tiny.c", "tiny_c/tiny.h", "tiny_mt/tiny.h", "lif_c/lif.h"}
     for block in excerpts:
         text = (tmp_path / block.title).read_text(encoding="utf-8")
         missing = in_order(block.text.splitlines(), text)
@@ -103,6 +107,36 @@ def test_the_c_program_of_the_abi_page_compiles_and_runs(compiler: Compiler, tin
     warnings = "-Wall -Wextra -Wconversion -Wshadow -Wdouble-promotion -pedantic -Werror"
     printed = shell(f"{cc} -std=c11 {warnings} -Itiny_c main.c tiny_c/tiny.c -lm -o strict && ./strict", folder)
     assert re.fullmatch(r"(-?\d+\.\d\d ?){3}\n", printed), printed
+
+
+def test_the_steps_of_the_abi_page_compile_and_run(compiler: Compiler, tmp_path: Path) -> None:
+    c, python = (
+        next(
+            block
+            for block in blocks(ROOT / "docs" / "c-api.md", language)
+            if "lif" in block.text and keep in block.text
+        )
+        for language, keep in (("c", "int main"), ("python", "session.step"))
+    )
+    folder = workplace(tmp_path)
+    (folder / "lif.onnx").write_bytes(lif_model().SerializeToString(deterministic=True))
+    compile(folder / "lif.onnx", target="portable", out=folder / "lif_c", states="auto")
+    (folder / "steps.c").write_text(c.text, encoding="utf-8")
+    cc = " ".join(compiler.command)
+    warnings = "-Wall -Wextra -Wconversion -Wshadow -Wdouble-promotion -pedantic -Werror"
+    printed = shell(
+        f"{cc} -std=c99 {warnings} -Ilif_c steps.c lif_c/lif.c -lm -o steps && ./steps", folder
+    ).splitlines()
+    first = "import bitc\nimport numpy as np\nx = np.ones((1, 8), np.float32)\n"
+    last = (
+        "for _ in range(5):\n    (spikes,) = session.step({'x': x}, state)\nprint(spikes, state.arrays()['v'][0, 0])\n"
+    )
+    (folder / "steps.py").write_text(first + python.text + last, encoding="utf-8")
+    spikes, v = re.fullmatch(r"\[\[([\d. ]+)\]\] (\S+)\n", shell("python steps.py", folder)).groups()  # type: ignore[union-attr]
+    assert [len(line) for line in printed[:-1]] == [4] * 6
+    assert "1" in "".join(printed[:-1])
+    assert spikes.replace(".", "").replace(" ", "") == printed[5]
+    assert printed[6] == f"{float(v):.2f} 0.00"
 
 
 def test_the_c_of_the_readme_compiles(compiler: Compiler, tmp_path: Path) -> None:

@@ -39,8 +39,6 @@ PLAIN = Sanitizer("none", "gcc", (), THREADS)
 
 def run(artifact: Artifact, feeds: Mapping[str, np.ndarray], using: Sanitizer, folder: Path) -> list[np.ndarray]:
     """The outputs. Skips where the sanitizer is missing; fails with its report where it has one."""
-    if not shutil.which(using.compiler or "none"):
-        pytest.skip(f"no compiler for the {using.name} sanitizer")
     folder.mkdir(parents=True, exist_ok=True)
     manifest = artifact.manifest
     batch = len(next(iter(feeds.values()))) if manifest["batch"] else 1
@@ -51,6 +49,16 @@ def run(artifact: Artifact, feeds: Mapping[str, np.ndarray], using: Sanitizer, f
     (folder / "network.h").write_text(_header(artifact, using, shapes))
     arrays = [feeds[entry["name"]] for entry in manifest["inputs"]]
     (folder / "inputs").write_bytes(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays))
+    program = build(DRIVER, artifact, using, folder)
+    done = finished([str(program), str(folder / "inputs"), str(folder / "outputs")], using)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr[:4000]
+    return _read(folder / "outputs", [shapes[entry["field"]] for entry in manifest["outputs"]])
+
+
+def build(driver: Path, artifact: Artifact, using: Sanitizer, folder: Path) -> Path:
+    """The program of ``driver``, which includes ``folder``'s network.h, and the generated C. Skips where the sanitizer is missing."""
+    if not shutil.which(using.compiler or "none"):
+        pytest.skip(f"no compiler for the {using.name} sanitizer")
     program = folder / "program"
     flags = [
         "-std=gnu99",
@@ -59,18 +67,22 @@ def run(artifact: Artifact, feeds: Mapping[str, np.ndarray], using: Sanitizer, f
         "-w",
         "-ffp-contract=off",
         *using.flags,
-        *target_named(manifest["target"]).cflags,
+        *target_named(artifact.manifest["target"]).cflags,
     ]
-    places = [f"-I{folder}", f"-I{artifact.directory}", "-o", str(program), str(DRIVER), str(artifact.source)]
+    places = [f"-I{folder}", f"-I{artifact.directory}", "-o", str(program), str(driver), str(artifact.source)]
     built = _done([using.compiler, *flags, *places, "-lm", "-pthread"])
     if "cannot find" in built.stderr or "unable to find" in built.stderr:
         pytest.skip(f"{using.compiler} has no {using.name} sanitizer here")
     assert built.returncode == 0, built.stderr[:3000]
-    done = _done([str(program), str(folder / "inputs"), str(folder / "outputs")])
+    return program
+
+
+def finished(command: Sequence[str], using: Sanitizer) -> subprocess.CompletedProcess[str]:
+    """The program's run. Skips where the sanitizer does not start."""
+    done = _done(command)
     if "unexpected memory mapping" in done.stderr:
         pytest.skip(f"the {using.name} sanitizer does not start on this kernel")
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr[:4000]
-    return _read(folder / "outputs", [shapes[entry["field"]] for entry in manifest["outputs"]])
+    return done
 
 
 def _done(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
