@@ -28,6 +28,7 @@ from bitc.frontend import (  # noqa: F401  (each enters its handlers)
     qonnx_float,
     qonnx_layers,
     quantize,
+    recurrent,
     reduce,
     resize,
     shapes,

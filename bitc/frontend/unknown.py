@@ -17,7 +17,6 @@ _CLASSIC = (
 )
 _HINTS = {
     (STANDARD, "Scan"): "convert the model to opset 9 or later",
-    **{(STANDARD, op): _RECURRENT for op in ("LSTM", "GRU", "RNN")},
     **{
         (STANDARD, op): _TEXT
         for op in ("RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit", "TfIdfVectorizer")

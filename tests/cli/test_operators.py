@@ -57,7 +57,7 @@ def test_restrictions_and_versions_of_one_operator(capsys: Capture) -> None:
         ("Convv", "O090", "did you mean Conv"),
         ("batchnormalization", "O090", "did you mean BatchNormalization"),
         ("Qqqqqqq", "O090", "`bitc ops` lists all"),
-        ("LSTM", "O091", "unrolled"),
+        ("qonnx.QuantLSTMCell", "O091", "unrolled"),
         ("com.microsoft.QOrderedMatMul", "O091", "QDQ"),
     ],
 )

@@ -159,13 +159,13 @@ def test_all_unsupported_nodes_are_listed() -> None:
         node("Foo", "x", "a"),
         node("Relu", "a", "b"),
         node("Bar", "b", "c"),
-        node("LSTM", "x", "d"),
+        node("QuantLSTMCell", "x", "d", domain="qonnx.custom_op.general"),
         node("Add", "c d", "y"),
     ]
     with pytest.raises(UnsupportedError) as caught:
         import_model(model(nodes, {"x": X}))
     assert [d.title for d in caught.value.diagnostics] == [
-        f"operation {n} is not supported" for n in ("Foo", "Bar", "LSTM")
+        f"operation {n} is not supported" for n in ("Foo", "Bar", "qonnx.custom_op.general.QuantLSTMCell")
     ]
     assert "unroll" in caught.value.diagnostics[2].hint
 

@@ -36,9 +36,6 @@ FAMILIES: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [
             (MICROSOFT, "DynamicQuantizeLSTM"),
             ("onnx.brevitas", "QuantLSTMCell"),
-            ("", "LSTM"),
-            ("", "GRU"),
-            ("", "RNN"),
         ],
     ),
     "ordered": (
