@@ -50,7 +50,7 @@ def test_compile_passes_every_option_on(fake: FakeCompiler, tmp_path: Path, caps
         "on",
     ]
     arguments += ["--limit", "nodes=70", "--limit", "rank=5", "--threads", "3", "--pool", "openmp"]
-    arguments += ["--tune", "--tuning", "times.json"]
+    arguments += ["--tune", "--tuning", "times.json", "--state", "h=h_out", "--state", "auto"]
     assert main([*arguments, "--pipeline", "a,b{c=1}", "--time-passes"]) == 0
     (call,) = fake.calls
     del call["trace"]
@@ -68,6 +68,7 @@ def test_compile_passes_every_option_on(fake: FakeCompiler, tmp_path: Path, caps
         "values": {"x": (-1.0, 1.0), "b.0": range(4)},
         "sign_zero": "plus",
         "mst": "on",
+        "states": "h=h_out,auto",
         "pipeline": "a,b{c=1}",
         "limits": Limits(nodes=70, rank=5),
     }
