@@ -56,6 +56,7 @@ FAMILIES: Mapping[str, Family] = {
     "k.bconv_acc": _BITS,
     "k.bconv_bits": _BITS,
     "k.pair_acc": _BITS,
+    "k.dots": _BITS,
     "k.sliced_acc": _BITS,
     "k.sliced_bits": _BITS,
     "k.iconv": _INTEGERS,

@@ -41,7 +41,7 @@ _FORMAT = 1
 _LINE_BYTES = 64
 _TRIES = 15
 _TRY_SECONDS = 0.003
-_PLANES = re.compile(r"(\d+) planes x")
+_PLANES = re.compile(r"(\d+) planes? x (\d+)")
 _CODED = re.compile(r"int8 x (\d) bit")
 _SHARE = {"k.iwinograd": 4 / 9}
 """Multiplications that a kernel does for one of the model's, where it gets by with fewer."""
@@ -168,7 +168,7 @@ def bound(layer: Mapping[str, Any], peaks: Peaks, weight_bytes: int) -> Bound | 
 def arithmetic(layer: Mapping[str, Any]) -> str | None:
     """The one of :data:`KINDS` that the layer's kernel computes in, None for kernels without a peak."""
     match layer["op"]:
-        case "k.bconv_acc" | "k.bconv_bits" | "k.pair_acc" | "k.sliced_acc" | "k.sliced_bits":
+        case "k.bconv_acc" | "k.bconv_bits" | "k.dots" | "k.pair_acc" | "k.sliced_acc" | "k.sliced_bits":
             return "bits"
         case "k.iconv" | "k.iconv_placed":
             return "bytes" if layer["form"] == "int8 x int8" else "words"
@@ -186,11 +186,13 @@ def planes(layer: Mapping[str, Any]) -> int:
 
     >>> planes({"op": "k.bconv_acc", "form": "3 planes x 1 bit"}), planes({"op": "k.iconv", "form": "int8 x int8"})
     (3, 1)
+    >>> planes({"op": "k.dots", "form": "2 planes x 2 planes"})
+    4
     """
     if layer["op"] == "k.pair_acc":
         return 2  # an entry of its table holds two products, where one of bits holds four
     found = _PLANES.match(layer["form"])
-    return int(found[1]) if found else 1
+    return int(found[1]) * int(found[2]) if found else 1
 
 
 def _weight_bytes(layer: Mapping[str, Any], kind: str) -> float:

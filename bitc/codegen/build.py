@@ -151,6 +151,10 @@ def form(op: Op) -> str:
         case "k.sliced_acc" | "k.sliced_bits":
             planes = op.attrs["planes"]
             return "1x1 bit, trees" if planes == 1 else f"{planes} planes x 1 bit, trees"
+        case "k.dots":
+            sides = [op.attrs[key].planes for key in ("x_levels", "y_levels")]
+            counted = [f"{count} plane{'s' * (count > 1)}" for count in sides]
+            return "1x1 bit" if sides == [1, 1] else " x ".join(counted)
         case "k.pair_acc":
             return "2x2 bits by table"
         case "k.fconv_w1":

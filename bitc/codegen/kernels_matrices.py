@@ -9,6 +9,7 @@ from bitc.codegen.assembly import Assembly, Frame
 from bitc.codegen.maps import dtype_of
 from bitc.codegen.plan import Call
 from bitc.ir import Op
+from bitc.ir.packing import words_of
 
 
 def pack_matrices(op: Op, frame: Frame, out: Assembly) -> list[Call]:
@@ -59,6 +60,23 @@ def matmul(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     return [Call(f"bitc_matmul_{dtype_of(op.result)}", (f"&{out.geometry('bitc_matmul', fields)}", *pointers))]
 
 
+def dots(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    """``k.dots``: ``bitc_bdots_<isa>``."""
+    attrs = op.attrs
+    stack, m, n = op.result.shape
+    sides = [
+        f"{{{levels.planes}, {levels.step}, {levels.middle_twice}}}"
+        for levels in (attrs["x_levels"], attrs["y_levels"])
+    ]
+    fields = {
+        "stack": stack, "m": m, "n": n, "words": words_of(attrs["terms"]), "terms": attrs["terms"], "x": sides[0], "y": sides[1],
+    }  # fmt: skip
+    geometry = out.geometry("bitc_bdots", fields, {"stack": "last - first"} if frame.splits("stack") else {})
+    values = (*op.operands, op.result)
+    pointers = [out.offset(out.base(v), *frame.moved(prod(v.shape) // stack, "stack")) for v in values]
+    return [Call(f"bitc_bdots_{out.isa}", (f"&{geometry}", *pointers))]
+
+
 def plain_conv(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     """``k.plain_conv``: ``bitc_plain_conv_<dtype>``."""
     x, w = op.operands
@@ -88,6 +106,7 @@ def plain_conv(op: Op, frame: Frame, out: Assembly) -> list[Call]:
 EMITTERS: Mapping[str, Callable[[Op, Frame, Assembly], list[Call]]] = {
     "k.pack_matrices": pack_matrices,
     "k.gemm": gemm,
+    "k.dots": dots,
     "k.matmul": matmul,
     "k.plain_conv": plain_conv,
 }

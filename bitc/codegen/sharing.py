@@ -122,6 +122,8 @@ def _axis(op: Op) -> tuple[Axis, int, int] | None:
     if op.name in ("k.gemm", "k.pack_matrices"):
         outer, inner = op.attrs["stack"]
         return "stack", inner if outer == 1 else outer, 1
+    if op.name == "k.dots":
+        return "stack", op.attrs["stack"], 1
     if op.name in ("k.softmax", "k.reduce"):
         return "stack", op.attrs["outer"], 1
     ops = op.attrs["body"].ops if op.name == "k.rows" else (op,)

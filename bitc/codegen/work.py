@@ -14,7 +14,7 @@ from bitc.ir.types import BufferType
 _PORTABLE_SLOWDOWN = 5.0
 _MACS_PER_NS = {
     "k.bconv_acc": 400.0, "k.bconv_bits": 400.0, "k.pair_acc": 180.0, "k.iconv": 90.0, "k.iconv_placed": 80.0, "k.iwinograd": 140.0,
-    "k.sliced_acc": 400.0, "k.sliced_bits": 1200.0, "k.icoded": 80.0, "k.icoded_rows": 80.0,
+    "k.dots": 150.0, "k.sliced_acc": 400.0, "k.sliced_bits": 1200.0, "k.icoded": 80.0, "k.icoded_rows": 80.0,
     "k.idepthwise": 25.0, "k.fconv": 40.0, "k.fconv_w1": 20.0, "k.fdepthwise": 10.0, "k.gemm": 40.0, "k.matmul": 2.0, "k.plain_conv": 1.0,
 }  # fmt: skip
 _WEIGHT_BYTES_PER_NS = 10.0
@@ -66,6 +66,8 @@ def multiplications(op: Op) -> int:
             return int(images * prod(op.attrs["size"]) * channels * prod(op.attrs["taps"]))
         case "k.gemm":
             return int(prod(op.result.shape) * op.operands[1].shape[2])
+        case "k.dots":
+            return int(prod(op.result.shape) * op.attrs["terms"])
         case "k.matmul":
             return int(prod(op.result.shape) * op.attrs["size"][1])
         case "k.plain_conv":

@@ -3,6 +3,7 @@
 from bitc.ir import (  # noqa: F401  (declare the ops)
     k,
     k_coded,
+    k_dots,
     k_float,
     k_index,
     k_integer,
@@ -18,6 +19,7 @@ from bitc.ir import (  # noqa: F401  (declare the ops)
     nn_quantize,
     nn_tensor,
     q,
+    q_dots,
     q_integers,
     q_planes,
 )

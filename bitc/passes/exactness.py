@@ -9,7 +9,7 @@ from bitc.ir import Graph, Op, Value
 from bitc.passes.facts import Integers, grid
 from bitc.passes.value_sets import ValueSets
 
-_OF_CODES = ("q.conv", "q.matmul", "q.int_conv", "q.int_matmul")
+_OF_CODES = ("q.conv", "q.matmul", "q.dots", "q.int_conv", "q.int_matmul")
 PRODUCTS = ("nn.conv", "nn.matmul", *_OF_CODES, "q.weight_conv", "q.weight_matmul")
 _ROUNDED = {
     *("nn.exp", "nn.log", "nn.log1p", "nn.tanh", "nn.sigmoid", "nn.erf", "nn.pow", "nn.softmax"),

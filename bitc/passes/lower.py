@@ -13,7 +13,7 @@ from bitc.ir.numeric import dense_strides
 from bitc.ir.packing import WeightForm
 from bitc.ir.sliced import LANES
 from bitc.ir.types import BufferType
-from bitc.passes import lower_codes, lower_index, lower_integers, lower_linear, lower_moves, lower_numbers
+from bitc.passes import lower_codes, lower_dots, lower_index, lower_integers, lower_linear, lower_moves, lower_numbers
 from bitc.passes.base import Pass
 from bitc.passes.coded_costs import CODED_COSTS
 from bitc.passes.lower_coded import weight_bytes
@@ -24,6 +24,7 @@ from bitc.passes.outputs import keep_output_names, output_names
 _RULES: Mapping[str, Callable[[Op, Lowering], None]] = {
     "q.conv": lower_codes.lower_product,
     "q.matmul": lower_codes.lower_product,
+    "q.dots": lower_dots.lower_dots,
     "q.border": lower_codes.lower_border,
     "q.threshold": lower_codes.lower_threshold,
     "k.levels": lower_codes.lower_levels,

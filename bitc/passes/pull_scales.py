@@ -12,7 +12,7 @@ import numpy as np
 from bitc.ir import Builder, DType, Graph, Op, TensorType, Value, rewrite
 from bitc.passes.base import Pass
 from bitc.passes.coding import Blocked, coding_of, weight_coding
-from bitc.passes.recognise import recognise
+from bitc.passes.recognise import Form, recognise
 from bitc.passes.value_sets import ValueSets
 
 _MOVES = ("nn.reshape", "nn.transpose", "nn.expand", "nn.slice")
@@ -87,7 +87,7 @@ def _pulled(op: Op, sets: ValueSets, b: Builder) -> Value | None:
     y = b.add(op.name, x.core, core, loc=op.loc, **op.attrs)
     assert y.producer is not None
     form = recognise(y.producer, sets)
-    if isinstance(form, Blocked) or form.coding is None:
+    if not isinstance(form, Form) or form.coding is None:
         return None
     for chain in (x, w):
         ones: Value | None = None

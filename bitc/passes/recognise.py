@@ -9,6 +9,7 @@ import numpy as np
 
 from bitc.ir import BIPOLAR, Builder, DType, Graph, Levels, Op, TensorType, Value, rewrite
 from bitc.passes.base import Pass
+from bitc.passes.both_computed import Dots, dots_of, product_of_rows
 from bitc.passes.coding import Blocked, Coding, WeightCoding, coding_of, weight_coding
 from bitc.passes.facts import INT32, Integers
 from bitc.passes.value_sets import ValueSets
@@ -22,6 +23,7 @@ class RecogniseCodes(Pass):
     """With x = s·X + p (X of levels) and w[m] = a[m]·W[m] + b[m] (W of integer codes):
 
         conv(x, w)[m]  =  s·a[m] · conv(X, W)[m]  +  s·b[m] · conv(X, 1)  +  conv(p, w)[m]
+        (s·X) @ (t·Y)  =  s·t · (X @ Y)                                                             both computed
 
     The sums of codes are over integers, exact in int32; the last term is a constant, the offsets p and b are mostly 0. The
     multiple of s next to p joins the sum of integers, so that nothing cancels in float32. Before and after::
@@ -60,6 +62,12 @@ class RecogniseCodes(Pass):
                 return None
             if op.loc in rounded:
                 found = replace(found, exact=False)
+            if isinstance(found, Dots):
+                if (
+                    reason := _why_not_one_bit(op.operands[0], found.x.levels, found.y.levels, "the other one")
+                ) is not None:
+                    why.append((op.loc, *reason))
+                return product_of_rows(op, found, encode, b)
             if found.coding is None:
                 why.append((op.loc, found.why_float, "the weights alone run as bits"))
                 return _product_with_codes(op, found.weights, found.exact, b)
@@ -87,12 +95,13 @@ class Form:
     why_float: str = ""
 
 
-def recognise(op: Op, sets: ValueSets) -> Form | Blocked:
+def recognise(op: Op, sets: ValueSets) -> Form | Dots | Blocked:
     """The code form of an ``nn.conv`` or ``nn.matmul``, or why there is none."""
     x, w = op.operands
+    if w.constant is None and x.constant is None and op.name == "nn.matmul":
+        return dots_of(op, sets, _sums_exactly)
     if w.constant is None:
-        hint = "products of two activations are not compiled to codes yet"
-        return Blocked("both operands are computed at run time", hint)
+        return Blocked("the weights are computed at run time")
     if w.constant.dtype not in (np.float32, np.int32):
         return Blocked(f"the weights are {w.constant.dtype}, not float32")
     if op.name == "nn.matmul" and w.constant.ndim != 2:
@@ -136,7 +145,7 @@ def _scales_out(op: Op, scales: np.ndarray, sets: ValueSets) -> bool:
     return isinstance(sets.of(op.results[0]), Integers) or bool(np.isin(mantissas, (0, 0.5)).all())
 
 
-def _why_not_one_bit(x: Value, levels: Levels, weights: Levels) -> tuple[str, str] | None:
+def _why_not_one_bit(x: Value, levels: Levels, weights: Levels, other: str = "the weights") -> tuple[str, str] | None:
     """Why a product of codes is not one bit by one, and what would change it."""
     reasons, hint = [], ""
     if levels.count > 2:
@@ -146,7 +155,7 @@ def _why_not_one_bit(x: Value, levels: Levels, weights: Levels) -> tuple[str, st
             reasons[-1] += ": Sign(0) is 0 in ONNX"
             hint = "declare it with --sign-zero plus, or export x >= 0 ? 1 : -1"
     if weights.count > 2:
-        reasons.append(f"the weights take {weights.count} values")
+        reasons.append(f"{other} take{'s' * (other != 'the weights')} {weights.count} values")
     return (" and ".join(reasons), hint) if reasons else None
 
 

@@ -49,7 +49,7 @@ _QUANTIZING = {
     "nn.round",
 }
 _QUANTIZING |= {"nn.floor", "nn.ceil", "nn.add", "nn.sub", "nn.multi_threshold"}
-_PRODUCTS = {"nn.conv", "nn.matmul", "q.conv", "q.matmul", "q.weight_conv", "q.weight_matmul"}
+_PRODUCTS = {"nn.conv", "nn.matmul", "q.conv", "q.matmul", "q.weight_conv", "q.weight_matmul", "q.dots"}
 _PRODUCTS |= {"q.int_conv", "q.int_matmul"}
 _VIEWS = {
     "nn.reshape",

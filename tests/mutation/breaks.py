@@ -26,7 +26,7 @@ PORTABLE, AVX2, AVX512, NEON = " -k portable", " -k avx2", " -k avx512", " -k ne
 BCONV, GROUPED, PACK, PAIRS = "test_bconv.py", "test_bconv_grouped.py", "test_bpack.py", "test_bpairs.py"
 FCONV, GEMM, POOL, REDUCE = "test_f32_conv.py", "test_f32_gemm.py", "test_f32_pool.py", "test_f32_reduce.py"
 ICONV, IDEPTH, WINOGRAD, PLAIN = "test_iconv.py", "test_idepthwise.py", "test_iwinograd.py", "test_plain_products.py"
-SLICED, FUNCTIONS = "test_sliced.py", "test_functions.py"
+SLICED, FUNCTIONS, DOTS = "test_sliced.py", "test_functions.py", "test_bdots.py"
 TAP, RIGHT = "i < g->taps_h; i++", "(ptrdiff_t)j * g->tap_words"
 
 BREAKS = (
@@ -122,6 +122,18 @@ BREAKS = (
         "c - 64 * word < 64 ? c - 64 * word : 64",
         "c - 64 * word < 64 ? c - 64 * word - 1 : 64",
         PACK + AVX2,
+    ),
+    Break(
+        "rows by rows", "any two planes are equal", "bdots.h", "!memcmp(row, row + words,", "!memcmp(row, row,", DOTS
+    ),
+    Break("rows by rows", "the other side's middle", "bdots.h", "g->y.ends * g->x.step", "g->x.ends * g->x.step", DOTS),
+    Break(
+        "rows by rows",
+        "a nibble too few",
+        "bdots_portable.h",
+        "UINT64_C(0x0101010101010101) >> 56",
+        "UINT64_C(0x0101010101010100) >> 56",
+        DOTS,
     ),
     Break(
         "pairs",

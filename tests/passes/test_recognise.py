@@ -214,7 +214,7 @@ def test_other_operands_are_refused_with_a_reason() -> None:
     assert "stack of matrices" in found.reason
     found = form_of(b.add("nn.matmul", x, b.input("w", TensorType((4, 5)))))
     assert isinstance(found, Blocked)
-    assert "run time" in found.reason
+    assert "both operands are computed" in found.reason
 
 
 def test_products_of_integers_are_sums_of_codes_as_they_stand() -> None:
@@ -364,3 +364,71 @@ def test_levels_off_centre_are_put_back_among_the_integers() -> None:
     assert "q.matmul" in op_names(after)
     (found,) = evaluate(after, [np.array([[6, 6], [65025, 65024]], np.float32)])
     np.testing.assert_array_equal(found, [[0, 0], [1, -np.float32(0.53766924)]])
+
+
+BOTH_COMPUTED = """
+        graph @g(%x: f32[2,3,4], %y: f32[2,4,5]) -> (%z) {{
+          %a = nn.assume %x {{values = {left}}} : f32[2,3,4]
+          %b = nn.assume %y {{values = {right}}} : f32[2,4,5]
+          %z = nn.matmul %a, %b : f32[2,3,5]
+        }}"""
+
+
+def test_product_of_two_activations() -> None:
+    transforms(
+        BOTH_COMPUTED.format(left=[0.0, 0.5], right=[-1.0, 0.0, 1.0]),
+        RecogniseCodes(),
+        """
+        graph @g(%x: f32[2,3,4], %y: f32[2,4,5]) -> (%z)
+            attrs {why_not_one_bit = [["", "the other one takes 3 values", ""]]} {
+          %a = nn.assume %x {values = [0.0, 0.5]} : f32[2,3,4]
+          %b = nn.assume %y {values = [-1.0, 0.0, 1.0]} : f32[2,4,5]
+          %rows = nn.reshape %a {shape = [6,4]} : f32[6,4]
+          %turned = nn.transpose %b {perm = [0,2,1]} : f32[2,5,4]
+          %columns = nn.reshape %turned {shape = [10,4]} : f32[10,4]
+          %X = q.encode %rows {levels = {0,1}, scale = 0.5} : code<{0,1} * 0.5>[6,4]
+          %Y = q.encode %columns {levels = {-1,0,1}} : code<{-1,0,1}>[10,4]
+          %acc = q.dots %X, %Y {stack = 2} : i32[2,3,5]
+          %f = nn.cast %acc {to = f32} : f32[2,3,5]
+          %s = nn.constant {value = dense<f32[]: 0.5>} : f32[]
+          %z = nn.mul %f, %s : f32[2,3,5]
+        }""",
+        lambda rng, value: rng.choice([0, 0.5] if value.name == "x" else [-1, 0, 1], value.shape).astype(F32),
+    )
+
+
+def test_a_transpose_before_the_right_side_is_undone() -> None:
+    b = Builder()
+    x, y = b.input("x", TensorType((2, 3, 4))), b.input("y", TensorType((2, 5, 4)))
+    left, right = (b.add("nn.sign", side) for side in (x, y))
+    z = b.add("nn.matmul", left, b.add("nn.transpose", right, perm=(0, 2, 1)))
+    graph = Graph("g", [x, y], b.ops, [z])
+    after = RecogniseCodes().run(graph)
+    same_meaning(graph, after)
+    assert "q.dots" in op_names(after)
+    dots = next(op for op in after.ops if op.name == "q.dots")
+    for side in dots.operands:
+        assert side.producer is not None
+        assert side.producer.operands[0].producer.name == "nn.reshape"  # type: ignore[union-attr]
+        assert side.producer.operands[0].producer.operands[0].producer.name == "nn.sign"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "shape", "reason"),
+    [
+        ((-1.0, 1.0), (0.2, 0.7123), (2, 4, 5), "not multiples of one number"),
+        ((-1.0, 1.0), (0.0, 1.0, 2.0, 3.0, 4.0), (2, 4, 5), "takes 5 values, more than 4"),
+        ((-1.0, 1.0), (0.0, 1.0), (3, 2, 4, 5), "the stacks are not alike"),
+        ((-1.0, 1.0), None, (2, 4, 5), "its right one is not proved to take few values"),
+    ],
+)
+def test_why_two_activations_stay_numbers(
+    left: tuple[float, ...], right: tuple[float, ...] | None, shape: tuple[int, ...], reason: str
+) -> None:
+    b = Builder()
+    x, y = b.input("x", TensorType((2, 3, 4))), b.input("y", TensorType(shape))
+    promised = b.add("nn.assume", y, values=right) if right is not None else y
+    z = b.add("nn.matmul", b.add("nn.assume", x, values=left), promised)
+    found = form_of(z)
+    assert isinstance(found, Blocked)
+    assert reason in found.reason

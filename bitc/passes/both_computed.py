@@ -1,0 +1,96 @@
+"""Products of two tensors that are both computed, as attention has them: of codes where both take few, evenly spaced values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from bitc.ir import Builder, DType, Op, TensorType, Value
+from bitc.passes.coding import Blocked, Coding, coding_of
+from bitc.passes.facts import INT32
+from bitc.passes.value_sets import ValueSets
+
+MAX_LEVELS = 4
+
+Encode = Callable[[Value, Coding, Builder, str], Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Dots:
+    """How ``x @ y`` runs as rows of codes: the coding of both, and how many matrices there are."""
+
+    x: Coding
+    y: Coding
+    stack: int
+    exact: bool
+
+
+def dots_of(op: Op, sets: ValueSets, sums_exactly: Callable[[np.ndarray, float, int], bool]) -> Dots | Blocked:
+    """With x = s·X and y = t·Y, x @ y = s·t·(X @ Y); X @ Y is exact in int32. ``op`` is an ``nn.matmul`` of computed operands."""
+    x, y = op.operands
+    if not (isinstance(x.type, TensorType) and x.type.dtype is DType.F32):
+        return Blocked("both operands are computed integers")
+    stack = _stack(x.shape, y.shape)
+    if stack is None:
+        return Blocked("both operands are computed, and the stacks are not alike")
+    codings = []
+    for side, name in ((x, "left"), (y, "right")):
+        coding = coding_of(sets.of(side))
+        if isinstance(coding, Blocked):
+            said = coding.reason.replace("the activation", f"its {name} one")
+            return Blocked(f"both operands are computed, and {said}", coding.hint)
+        if coding.offset:
+            return Blocked(f"both operands are computed, and the {name} one's values are not multiples of one number")
+        if coding.levels.count > MAX_LEVELS:
+            count = coding.levels.count
+            return Blocked(
+                f"both operands are computed, and the {name} one takes {count} values, more than {MAX_LEVELS}"
+            )
+        codings.append(coding)
+    left, right = codings
+    largest = x.shape[-1] * prod(max(abs(c.levels.lo), abs(c.levels.hi)) for c in codings)
+    if 16 * largest >= INT32:  # the kernel's terms are of twice the levels, and there are four
+        return Blocked(
+            f"sums of products of levels reach {largest}, and the kernel adds terms 16 times as large in int32"
+        )
+    exact = left.same and right.same and sums_exactly(np.asarray([right.scale]), left.scale, largest)
+    return Dots(left, right, stack, exact)
+
+
+def _stack(x: tuple[int, ...], y: tuple[int, ...]) -> int | None:
+    """How many matrices there are; one where all rows of x meet the same matrix, None where they are repeated otherwise."""
+    if prod(y[:-2]) == 1:
+        return 1
+    longest = max(len(x), len(y)) - 2
+    lead = [(1,) * (longest - len(shape) + 2) + shape[:-2] for shape in (x, y)]
+    return prod(lead[0]) if lead[0] == lead[1] else None
+
+
+def product_of_rows(op: Op, found: Dots, encode: Encode, b: Builder) -> Value:
+    """``op`` by ``q.dots``, its right side turned so that rows meet rows."""
+    x, y = op.operands
+    depth = x.shape[-1]
+    rows = _reshaped(x, (prod(x.shape[:-1]), depth), op, b)
+    columns = _reshaped(_turned(y, op, b), (prod(y.shape) // depth, depth), op, b)
+    codes = encode(rows, found.x, b, op.loc), encode(columns, found.y, b, op.loc)
+    acc = b.add("q.dots", *codes, loc=op.loc, stack=found.stack, exact=found.exact)
+    acc = _reshaped(acc, op.results[0].shape, op, b)
+    numbers = b.add("nn.cast", acc, to=DType.F32, loc=op.loc)
+    scale = found.x.scale * found.y.scale
+    return numbers if scale == 1 else b.add("nn.mul", numbers, b.constant(np.asarray(scale, np.float32)), loc=op.loc)
+
+
+def _turned(y: Value, op: Op, b: Builder) -> Value:
+    """``y`` with its last two axes exchanged; a transpose that did so before is undone."""
+    perm = [*range(len(y.shape) - 2), len(y.shape) - 1, len(y.shape) - 2]
+    maker = y.producer
+    if maker is not None and maker.name == "nn.transpose":
+        y, perm = maker.operands[0], [maker.attrs["perm"][axis] for axis in perm]
+    return y if perm == sorted(perm) else b.add("nn.transpose", y, perm=tuple(perm), loc=op.loc)
+
+
+def _reshaped(x: Value, shape: tuple[int, ...], op: Op, b: Builder) -> Value:
+    return x if x.shape == shape else b.add("nn.reshape", x, shape=shape, loc=op.loc)
