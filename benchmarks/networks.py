@@ -201,6 +201,14 @@ CASES: dict[str, Case] = {
         "net_mobilenetv2", "int8", mobilenetv2, {}, {"size": 32, "divide": 4, "most": 2, "classes": 10}
     ),
     "bert_w1a1": Case("net_bert_layer", "w1a1", transformers.bert_layer, {"linear": "w1a1"}, _SMALL_BERT),
+    "bert_bits": Case(
+        "net_bert_layer",
+        "w1a1-attention",
+        transformers.bert_layer,
+        {"linear": "w1a1", "attention": "bits"},
+        _SMALL_BERT,
+    ),
+    "bert_float": Case("net_bert_layer", "f32", transformers.bert_layer, {"linear": "f32"}, _SMALL_BERT),
     "bert_ternary": Case("net_bert_layer", "w2a8", transformers.bert_layer, {"linear": "w2a8"}, _SMALL_BERT),
     **{
         name: Case(name, "w1a1", layers.convolutions, {"shape": shape}, {"shape": shape.small})

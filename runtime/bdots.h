@@ -56,6 +56,12 @@ BITC_INLINE int32_t bitc_bdots_pops(const uint64_t *x, int32_t x_planes, const u
     return pops;
 }
 
+/* out[j] = times * popcount(row ^ the first plane of row j of the block). */
+BITC_INLINE void bitc_bdots_alike(const uint64_t *row, const uint64_t *block, ptrdiff_t y_row, int32_t columns,
+                                  int32_t words, int32_t times, int32_t *out, bitc_popcount *count) {
+    for (int32_t j = 0; j < columns; j++, block += y_row) out[j] = times * bitc_bdots_pops(row, 1, block, 1, words, count);
+}
+
 /* One matrix. */
 BITC_INLINE void bitc_bdots_matrix(const bitc_bdots *g, const uint64_t *x, const uint64_t *y, int32_t *acc,
                                    bitc_popcount *count) {
@@ -77,10 +83,10 @@ BITC_INLINE void bitc_bdots_matrix(const bitc_bdots *g, const uint64_t *x, const
             const int32_t signs = bitc_bdots_signs(row, g->x.planes, g->words, g->terms, count);
             const int32_t own = g->y.ends * g->x.step * signs, times = g->x.planes / planes;
             int32_t *const out = acc + (ptrdiff_t)i * g->n + first;
-            if (all_like && planes == 1) {
-                for (int32_t j = 0; j < columns; j++) {
-                    out[j] = g->y.planes * bitc_bdots_pops(row, 1, block + j * y_row, 1, g->words, count);
-                }
+            if (all_like && planes == 1 && g->words == 1) { /* 64 codes, as heads often have */
+                bitc_bdots_alike(row, block, y_row, columns, 1, g->y.planes, out, count);
+            } else if (all_like && planes == 1) {
+                bitc_bdots_alike(row, block, y_row, columns, g->words, g->y.planes, out, count);
             } else {
                 for (int32_t j = 0; j < columns; j++) {
                     const int32_t pops = bitc_bdots_pops(row, planes, block + j * y_row, unlike[j], g->words, count);

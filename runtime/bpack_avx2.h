@@ -102,7 +102,11 @@ static inline void bitc_unpack_f32_avx2(const uint64_t *x, int32_t in_pixel_word
             }
             const __m256i scaled = _mm256_mullo_epi32(zeros, _mm256_set1_epi32(step));
             const __m256 value = _mm256_cvtepi32_ps(_mm256_add_epi32(_mm256_set1_epi32(lo), scaled));
-            _mm256_maskstore_ps(y + k, bitc_first_lanes_avx2(c - k), value);
+            if (c - k >= 8) {
+                _mm256_storeu_ps(y + k, value); /* stores under a mask are slow on some CPUs */
+            } else {
+                _mm256_maskstore_ps(y + k, bitc_first_lanes_avx2(c - k), value);
+            }
         }
     }
 }

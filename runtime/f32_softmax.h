@@ -7,20 +7,24 @@
 
 #include <math.h>
 
-/* Sums and maxima of a row in any order: 16 at once. */
-#define BITC_FSOFTMAX_LANES 16
+/* Sums and maxima of a row in any order: as many at once. gcc unrolls loops of up to 16 rounds before it could vectorise them. */
+#define BITC_FSOFTMAX_LANES 32
 
-/* The greatest of len >= 1 floats. A NaN may be passed over: it comes back with the sum of the exponentials. */
-BITC_INLINE float bitc_frow_max(const float *x, ptrdiff_t len) {
-    float best[BITC_FSOFTMAX_LANES];
-    ptrdiff_t k = 0;
-    for (int i = 0; i < BITC_FSOFTMAX_LANES; i++) best[i] = x[0];
-    for (; k + BITC_FSOFTMAX_LANES <= len; k += BITC_FSOFTMAX_LANES) {
+/* best[i] = the greatest of itself and x[i], x[i + lanes], ...; a NaN in x is passed over. */
+static inline void bitc_frow_best(const float *BITC_RESTRICT x, ptrdiff_t len, float *BITC_RESTRICT best) {
+    for (ptrdiff_t k = 0; k + BITC_FSOFTMAX_LANES <= len; k += BITC_FSOFTMAX_LANES) {
         for (int i = 0; i < BITC_FSOFTMAX_LANES; i++) {
             best[i] = x[k + i] > best[i] ? x[k + i] : best[i];
         }
     }
-    for (; k < len; k++) best[0] = x[k] > best[0] ? x[k] : best[0];
+}
+
+/* The greatest of len >= 1 floats. A NaN may be passed over: it comes back with the sum of the exponentials. */
+BITC_INLINE float bitc_frow_max(const float *x, ptrdiff_t len) {
+    float best[BITC_FSOFTMAX_LANES];
+    for (int i = 0; i < BITC_FSOFTMAX_LANES; i++) best[i] = x[0];
+    bitc_frow_best(x, len, best);
+    for (ptrdiff_t k = len - len % BITC_FSOFTMAX_LANES; k < len; k++) best[0] = x[k] > best[0] ? x[k] : best[0];
     return bitc_freduce_row(best, BITC_FSOFTMAX_LANES, BITC_FREDUCE_MAX);
 }
 

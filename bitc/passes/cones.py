@@ -7,6 +7,7 @@ with the graph's own ops in the graph's own order and precision. Thresholds are 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
 import numpy as np
 
@@ -166,6 +167,38 @@ def clone_cone(value: Value, root: Value, new_root: Value, b: Builder) -> Value:
         operands = [copies.get(operand, operand) for operand in op.operands]
         copies[op.result] = b.add(op.name, *operands, loc=op.loc, **op.attrs)
     return copies[value]
+
+
+def cone_of_rows(value: Value, b: Builder) -> Value | None:
+    """``value`` as rows [M, C] of its last axis, computed by the same ops from rows of its one root.
+
+    None if it has several roots, is computed through pools, no constant varies along the last axis, or one along another axis.
+    """
+    ops = cone(value)
+    made = {result for op in ops for result in op.results}
+    leaves = {operand for op in ops for operand in op.operands if operand not in made and operand.constant is None}
+    if len(leaves) != 1:
+        return None
+    (root,) = leaves
+    shape = (prod(value.shape[:-1]), value.shape[-1])
+    constants = {operand for op in ops for operand in op.operands if operand.constant is not None}
+    if root.shape != value.shape or not any(constant.shape[-1:] == shape[1:] for constant in constants):
+        return None
+    rows: dict[Value, Value] = {root: b.add("nn.reshape", root, shape=shape, origin=root.origin)}
+    for op in ops:
+        operands = []
+        for operand in op.operands:
+            if operand in rows:
+                operands.append(rows[operand])
+                continue
+            array = operand.constant
+            if array is None or prod(array.shape[:-1]) != 1:
+                return None
+            operands.append(b.constant(array.reshape(array.shape[-1:])))
+        if op.result.shape != value.shape:
+            return None
+        rows[op.result] = b.add(op.name, *operands, loc=op.loc, **op.attrs)
+    return rows[value]
 
 
 def _step_up(op: Op, slope: Directions, rank: int) -> list[tuple[Value, Directions]] | None:

@@ -159,7 +159,7 @@ def _move(op: Op, b: Builder) -> Value | None:
             return b.add("q.plane", b.add(op.name, source, loc=op.loc, **op.attrs), loc=maker.loc, **maker.attrs)
     if len(op.operands) == 1 and maker is not None and maker.name == "q.threshold" and op.name != "nn.pad":
         numbers, t, descending = maker.operands
-        if t.shape[0] == 1 and isinstance(numbers.type, TensorType) and numbers.type.dtype is DType.F32:
+        if t.shape[0] == 1 and isinstance(numbers.type, TensorType) and numbers.type.dtype in (DType.F32, DType.I32):
             moved = b.add(op.name, numbers, loc=op.loc, **op.attrs)
             return _threshold(moved, t, descending, maker, b)
     return _move_levels(op, b)

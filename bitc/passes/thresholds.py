@@ -9,7 +9,7 @@ import numpy as np
 
 from bitc.ir import Builder, CodeType, DType, Graph, Levels, Op, TensorType, Value, rewrite
 from bitc.passes.base import Pass
-from bitc.passes.cones import clone_cone, evaluate_cone, monotone_root, pools_between
+from bitc.passes.cones import clone_cone, cone_of_rows, evaluate_cone, monotone_root, pools_between
 from bitc.passes.facts import Integers
 from bitc.passes.value_sets import ValueSets
 
@@ -29,6 +29,8 @@ class Thresholds(Pass):
 
     Max-pool commutes with a monotone f, so pools are moved below the binarization, where they are words:
     ``encode(f(max_pool x)) = max_pool(encode(f(x)))``, minimum in channels where f falls.
+
+    Channels are axis 1; where they are the last of several, as behind dense layers over tokens, the codes are those of rows [M, C].
     """
 
     name: ClassVar[str] = "thresholds"
@@ -60,7 +62,7 @@ def codes_of(x: Value, levels: Levels, scale: float, b: Builder, sets: ValueSets
                 attrs["value"] = float(round(attrs["value"] / scale))
             return b.add(producer.name, *inners, loc=producer.loc, origin=x.origin, **attrs)
         if producer.decl.elementwise:
-            for attempt in (_below_pool, _by_table, _by_bisection):
+            for attempt in (_below_pool, _by_table, _by_rows, _by_bisection):
                 found = attempt(x, levels, scale, b, sets, loc)
                 if found is not None:
                     return found
@@ -181,6 +183,18 @@ def _by_bisection(x: Value, levels: Levels, scale: float, b: Builder, sets: Valu
         return None
     t, down = edges
     return _threshold(root, t, down, levels, scale, b, loc, x.origin)
+
+
+def _by_rows(x: Value, levels: Levels, scale: float, b: Builder, sets: ValueSets, loc: str) -> Value | None:
+    """The codes of rows [M, C], where constants vary along the last axis of a tensor of higher rank: channels of dense layers lie there."""
+    rows = cone_of_rows(x, b) if len(x.shape) > 2 else None
+    if rows is None:
+        return None
+    for attempt in (_by_table, _by_bisection):
+        codes = attempt(rows, levels, scale, b, sets, loc)
+        if codes is not None:
+            return b.add("nn.reshape", codes, shape=x.shape, loc=loc, origin=x.origin)
+    return None
 
 
 def bisect_thresholds(

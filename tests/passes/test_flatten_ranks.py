@@ -6,7 +6,7 @@ import numpy as np
 from codegen.nets import FOUR, Net, inputs_of, other_ranks
 from passes.harness import verify
 
-from bitc.ir import TERNARY, CodeType, DType, Graph, Levels, evaluate
+from bitc.ir import BIPOLAR, TERNARY, CodeType, DType, Graph, Levels, evaluate
 from bitc.passes.canonicalise import Canonicalise
 from bitc.passes.flatten_ranks import FlattenRanks
 from bitc.passes.pipeline import run_passes
@@ -49,6 +49,17 @@ def test_thresholds_for_all_channels_follow_a_move_of_numbers() -> None:
     turned = n.b.add("nn.transpose", h, perm=(0, 2, 3, 1))
     after = flat(n.graph(n.b.add("q.decode", turned)))
     assert names(after) == ["nn.transpose", "q.threshold", "q.decode"]
+
+
+def test_thresholds_of_sums_follow_a_move_of_the_sums() -> None:
+    n = Net(0)
+    sums = n.b.add("q.matmul", n.threshold(n.input(6, 70), one_row=True), n.signs(70, 4))
+    stacked = n.b.add("nn.reshape", sums, shape=(1, 2, 3, 4))
+    edges, down = n.b.constant(np.zeros((1, 1), np.int32)), n.b.constant(np.zeros(1, bool))
+    h = n.b.add("q.threshold", stacked, edges, down, levels=BIPOLAR, scale=1.0)
+    turned = n.b.add("nn.transpose", h, perm=(0, 2, 1, 3))
+    after = flat(n.graph(n.b.add("q.decode", turned)))
+    assert names(after)[-4:] == ["nn.reshape", "nn.transpose", "q.threshold", "q.decode"]
 
 
 def test_codes_of_their_own_channels_are_moved_as_numbers() -> None:

@@ -470,6 +470,37 @@ def test_dense_accumulators_with_a_constant_for_each_feature() -> None:
     same_meaning(before, after, CODES)
 
 
+def dense_over_tokens(gelu: bool) -> tuple[Builder, Value, Value]:
+    """A dense layer over [2, 4, 5] with a scale and shift of each feature, and perhaps a GELU behind."""
+    b = Builder()
+    x = b.input("x", TensorType((2, 4, 5)))
+    codes = b.add("q.encode", b.add("nn.assume", x, values=(-1.0, 1.0)), levels=BIPOLAR)
+    weights = b.add("q.encode", b.constant(np.resize([1, -1, 1], (5, 3)).astype(F32)), levels=BIPOLAR)
+    acc = b.add("nn.cast", b.add("q.matmul", codes, weights), to=DType.F32)
+    y = b.add("nn.mul", acc, b.constant(np.asarray([0.5, -1, 0.25], F32)))
+    y = b.add("nn.add", y, b.constant(np.asarray([[0.5, 1, -1]], F32)))
+    if gelu:
+        y = b.add("nn.mul", y, b.add("nn.add", b.add("nn.erf", y), scalar(b, 1)))
+    return b, x, y
+
+
+@pytest.mark.parametrize("gelu", [False, True])
+def test_channels_that_are_the_last_of_three_axes(gelu: bool) -> None:
+    """With the GELU the chain bends below 0, which no sum reaches at a level above the first."""
+    b, x, y = dense_over_tokens(gelu)
+    before, after = run_thresholds(b, [x], encoded(b, where_sign(b, b.add("nn.sub", y, scalar(b, 0.25)))))
+    assert op_names(after)[-5:] == ["q.matmul", "nn.reshape", "q.threshold", "nn.reshape", "q.decode"]
+    same_meaning(before, after, CODES)
+
+
+def test_constants_along_two_axes_stay_a_chain() -> None:
+    b, x, y = dense_over_tokens(gelu=False)
+    shifts = b.constant(np.arange(12, dtype=F32).reshape(4, 3) / 8)
+    before, after = run_thresholds(b, [x], encoded(b, where_sign(b, b.add("nn.sub", y, shifts))))
+    assert "nn.add" in op_names(after)
+    same_meaning(before, after, CODES)
+
+
 def test_accumulator_that_is_itself_a_code() -> None:
     """Three codes sum to -3, -1, 1, 3: two bits with no quantizer at all."""
     b = Builder()
