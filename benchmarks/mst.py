@@ -1,4 +1,5 @@
-"""Binary layers along trees of their channels against the best kernels without: ``python -m benchmarks.mst`` prints a table.
+"""Binary layers on planes of pixels, along trees of their channels or by tables, against the kernels on words of channels: ``python -m
+benchmarks.mst`` prints a table.
 
 Networks of three equal 3x3 layers with zero padding and batch normalisation, whose channels differ from an earlier one's in a part d of
 their weights; the time of a layer is half the difference between three layers and one. All libraries have turns in each round; the
@@ -22,7 +23,8 @@ from benchmarks.graphs import F32, Graph
 SIZES = ((56, 64), (28, 128), (14, 256))
 DISTANCES = (0.05, 0.1, 0.2)
 LAYERS = 3
-SCALAR = ("-DBITC_LANES_32", "-fno-tree-vectorize", "-fno-tree-slp-vectorize", "-mno-popcnt")
+SCALAR = ("-fno-tree-vectorize", "-fno-tree-slp-vectorize", "-mno-popcnt")
+USES = ("on", "tables", "off")
 
 
 def similar(rng: np.random.Generator, channels: int, d: float) -> np.ndarray:
@@ -58,44 +60,46 @@ def timed(sessions: dict[str, bitc.Session], x: np.ndarray, rounds: int) -> dict
 
 
 def measure(size: int, channels: int, d: float, target: str, flags: tuple[str, ...], rounds: int) -> dict[str, float]:
-    """Microseconds of a layer with trees (``on``) and without (``off``)."""
+    """Microseconds of a layer with trees (``on``), by ``tables``, and on words of channels (``off``)."""
     x = np.random.default_rng(1).standard_normal((1, channels, size, size)).astype(F32)
     with tempfile.TemporaryDirectory() as folder:
         sessions = {}
         for layers in (1, LAYERS):
             model = Path(folder) / f"{layers}.onnx"
             onnx.save(network(size, channels, d, layers), model)
-            for mst in ("on", "off"):
+            for mst in USES:
                 out = Path(folder) / f"{mst}{layers}"
                 made = bitc.compile(model, target=target, out=out, mst=mst, c_flags=flags)
                 sessions[f"{mst}{layers}"] = made.session()
         for layers in (1, LAYERS):
-            pair = [sessions[f"{mst}{layers}"].run(None, {"x": x}) for mst in ("on", "off")]
-            assert all(np.array_equal(a, b) for a, b in zip(*pair, strict=True)), "the bits differ"
+            wanted, *others = ([y.tobytes() for y in sessions[f"{mst}{layers}"].run(None, {"x": x})] for mst in USES)
+            assert all(got == wanted for got in others), "the bits differ"
         times = timed(sessions, x, rounds)
-    return {mst: (times[f"{mst}{LAYERS}"] - times[f"{mst}1"]) / (LAYERS - 1) for mst in ("on", "off")}
+    return {mst: (times[f"{mst}{LAYERS}"] - times[f"{mst}1"]) / (LAYERS - 1) for mst in USES}
 
 
 def main() -> None:
     """Print the table of a target."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", default="native")
-    parser.add_argument(
-        "--scalar", action="store_true", help="portable: planes of 32-bit words, no vectors, no popcount"
-    )
+    parser.add_argument("--scalar", action="store_true", help="no vectors made by the C compiler, no popcount")
+    parser.add_argument("--words", type=int, choices=(32, 64), default=64, help="bits of a portable plane's words")
     parser.add_argument("--distances", type=float, nargs="*", default=DISTANCES)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--core", type=int)
     options = parser.parse_args()
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
-    flags = SCALAR if options.scalar else ()
-    print(f"{'layer':10} {'d':>5} {'trees us':>9} {'dense us':>9} {'ratio':>6}")
+    flags = (SCALAR if options.scalar else ()) + (("-DBITC_LANES_32",) if options.words == 32 else ())
+    print(
+        f"{'layer':10} {'d':>5} {'trees us':>9} {'tables us':>9} {'words us':>9} {'words/trees':>12} {'words/tables':>12}"
+    )
     for size, channels in SIZES:
         for d in options.distances:
             found = measure(size, channels, d, options.target, flags, options.rounds)
-            ratio = found["off"] / found["on"]
-            print(f"{size:4}x{channels:<5} {d:5} {found['on']:9.1f} {found['off']:9.1f} {ratio:6.2f}", flush=True)
+            trees, tables, words = (found[mst] for mst in USES)
+            times = f"{trees:9.1f} {tables:9.1f} {words:9.1f} {words / trees:12.2f} {words / tables:12.2f}"
+            print(f"{size:4}x{channels:<5} {d:5} {times}", flush=True)
 
 
 if __name__ == "__main__":

@@ -24,12 +24,15 @@
 #define BITC_BARRIER(v) __asm__("" : "+x"(v))
 /* Makes a pointer or integer one that the compiler knows nothing of: what is loaded through it is loaded again, not kept. */
 #define BITC_FRESH(v) __asm__("" : "+r"(v))
+/* The same of a pointer once the integer v has been computed: nothing is loaded through it before. */
+#define BITC_AFTER(p, v) __asm__("" : "+r"(p) : "r"(v))
 #else
 #define BITC_ALIGN(n)
 #define BITC_RESTRICT
 #define BITC_INLINE static inline
 #define BITC_BARRIER(v) ((void)0)
 #define BITC_FRESH(v) ((void)0)
+#define BITC_AFTER(p, v) ((void)(v))
 #endif
 
 /* Before a loop of few rounds: clang takes four vectors a round otherwise, and what is left over one by one. */

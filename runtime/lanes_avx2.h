@@ -17,14 +17,7 @@ BITC_INLINE bitc_lanes bitc_lanes_xor(bitc_lanes a, bitc_lanes b) { return _mm25
 
 BITC_INLINE bitc_lanes bitc_lanes_add(bitc_lanes *s, bitc_lanes a, bitc_lanes b) {
     const __m256i t = _mm256_xor_si256(a, b);
-    const __m256i carry = _mm256_or_si256(_mm256_and_si256(a, b), _mm256_and_si256(*s, t));
-    *s = _mm256_xor_si256(*s, t);
-    return carry;
-}
-
-BITC_INLINE bitc_lanes bitc_lanes_add_not(bitc_lanes *s, bitc_lanes a, bitc_lanes b) {
-    const __m256i t = _mm256_xor_si256(a, b);
-    const __m256i carry = _mm256_or_si256(_mm256_and_si256(a, b), _mm256_andnot_si256(*s, t));
+    const __m256i carry = _mm256_xor_si256(a, _mm256_and_si256(_mm256_xor_si256(a, *s), t));
     *s = _mm256_xor_si256(*s, t);
     return carry;
 }

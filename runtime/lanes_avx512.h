@@ -21,12 +21,6 @@ BITC_INLINE bitc_lanes bitc_lanes_add(bitc_lanes *s, bitc_lanes a, bitc_lanes b)
     return carry;
 }
 
-BITC_INLINE bitc_lanes bitc_lanes_add_not(bitc_lanes *s, bitc_lanes a, bitc_lanes b) {
-    const __m512i carry = _mm512_ternarylogic_epi64(*s, a, b, 0x8E);
-    *s = _mm512_ternarylogic_epi64(*s, a, b, 0x96);
-    return carry;
-}
-
 BITC_INLINE bitc_lanes bitc_lanes_major(bitc_lanes a, bitc_lanes b, bitc_lanes c) {
     return _mm512_ternarylogic_epi64(a, b, c, 0xE8);
 }

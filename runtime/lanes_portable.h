@@ -23,14 +23,7 @@ BITC_INLINE bitc_lanes bitc_lanes_xor(bitc_lanes a, bitc_lanes b) { return a ^ b
 
 /* *s becomes the parity of three, their majority is returned. */
 BITC_INLINE bitc_lanes bitc_lanes_add(bitc_lanes *s, bitc_lanes a, bitc_lanes b) {
-    const bitc_lanes t = a ^ b, carry = (a & b) | (*s & t);
-    *s ^= t;
-    return carry;
-}
-
-/* The same of s, ~a and ~b, the majority complemented. */
-BITC_INLINE bitc_lanes bitc_lanes_add_not(bitc_lanes *s, bitc_lanes a, bitc_lanes b) {
-    const bitc_lanes t = a ^ b, carry = (a & b) | (~*s & t);
+    const bitc_lanes t = a ^ b, carry = a ^ ((a ^ *s) & t);
     *s ^= t;
     return carry;
 }
@@ -53,13 +46,14 @@ BITC_INLINE uint32_t bitc_lanes_get(const bitc_lane_word *plane, int32_t i) {
     return BITC_LANES == 32 ? (uint32_t)plane[i] : (uint32_t)((uint64_t)plane[i / 2] >> (i & 1) * 32);
 }
 
-/* 32 rows of 32 bits transposed (Warren, Hacker's Delight 7-3): bit r of columns[c] is bit c of rows[r]. */
-static inline void bitc_turn(const uint32_t *rows, uint32_t *columns) {
-    uint32_t mask = 0x0000FFFF;
+/* Two matrices of 32 rows of 32 bits transposed (Warren, Hacker's Delight 7-3), side by side in 64-bit rows: bit r of
+ * columns[c] is bit c of rows[r], bit 32 + r is bit 32 + c. */
+static inline void bitc_turn(const uint64_t *rows, uint64_t *columns) {
+    uint64_t mask = UINT64_C(0x0000FFFF0000FFFF);
     memcpy(columns, rows, 32 * sizeof *rows);
     for (int32_t j = 16; j; j >>= 1, mask ^= mask << j) {
         for (int32_t k = 0; k < 32; k = (k + j + 1) & ~j) {
-            const uint32_t t = ((columns[k] >> j) ^ columns[k + j]) & mask;
+            const uint64_t t = ((columns[k] >> j) ^ columns[k + j]) & mask;
             columns[k] ^= t << j;
             columns[k + j] ^= t;
         }

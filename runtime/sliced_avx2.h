@@ -3,7 +3,7 @@
 #define BITC_SLICED_AVX2_H
 
 #include "lanes_avx2.h"
-#include "sliced.h"
+#include "sliced_ends.h"
 
 static inline void bitc_sliced_bits_avx2(const bitc_sliced *g, const uint64_t *x, const int32_t *nodes,
                                          const int16_t *terms, const int32_t *tests, const uint8_t *codes,

@@ -3,7 +3,7 @@
 #define BITC_SLICED_AVX512_H
 
 #include "lanes_avx512.h"
-#include "sliced.h"
+#include "sliced_ends.h"
 
 static inline void bitc_sliced_bits_avx512(const bitc_sliced *g, const uint64_t *x, const int32_t *nodes,
                                          const int16_t *terms, const int32_t *tests, const uint8_t *codes,

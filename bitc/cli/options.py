@@ -28,10 +28,11 @@ class SignZero(StrEnum):
 
 
 class Mst(StrEnum):
-    """Whether products of bits run along trees of their channels."""
+    """Whether products of bits run on planes of pixels, along trees of their channels or by tables."""
 
     AUTO = "auto"
     ON = "on"
+    TABLES = "tables"
     OFF = "off"
 
 
@@ -59,7 +60,8 @@ SignZeroOption = Annotated[
 MstOption = Annotated[
     Mst,
     typer.Option(
-        "--mst", help="Compute channels of bits from one another: where it is faster, wherever possible, or never."
+        "--mst",
+        help="Compute channels of bits from one another: where it is faster, wherever possible (by shared tables), or never.",
     ),
 ]
 StateOption = Annotated[

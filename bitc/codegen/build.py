@@ -149,8 +149,8 @@ def form(op: Op) -> str:
             planes = op.attrs["planes"]
             return "1x1 bit" if planes == 1 else f"{planes} planes x 1 bit"
         case "k.sliced_acc" | "k.sliced_bits":
-            planes = op.attrs["planes"]
-            return "1x1 bit, trees" if planes == 1 else f"{planes} planes x 1 bit, trees"
+            planes, how = op.attrs["planes"], "tables" if op.attrs["triples"] else "trees"
+            return f"1x1 bit, {how}" if planes == 1 else f"{planes} planes x 1 bit, {how}"
         case "k.dots":
             sides = [op.attrs[key].planes for key in ("x_levels", "y_levels")]
             counted = [f"{count} plane{'s' * (count > 1)}" for count in sides]

@@ -33,6 +33,8 @@ def _geometry(op: Op, out: Assembly) -> str:
         "tap": out.array(planes.taps, "shifts of the taps"),
         "counter_planes": attrs["counter_planes"],
         "slots": attrs["slots"],
+        "special": 4 * attrs["triples"] or len(planes.taps) * attrs["planes"] * attrs["in_channels"],
+        "triples": attrs["triples"],
     }
     fields |= {"classes": 1, "row_classes": 1, "col_classes": 1, "row_class": "NULL", "col_class": "NULL"}
     if attrs["row_class"]:

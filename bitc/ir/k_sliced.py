@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from bitc.ir.channel_tree import ROOT
 from bitc.ir.k import NO_HALO, WINDOW, Halo, as_buffer, class_map, surround, windows_of, with_halo
 from bitc.ir.ops import REQUIRED, InferenceError, OpDecl, op
 from bitc.ir.packing import pack_bits, unpack_bits, words_of
-from bitc.ir.sliced import COLUMNS, LONG, NODE, SHORT, class_groups, plane_geometry, split_codes
+from bitc.ir.sliced import COLUMNS, LONG, NODE, SHORT, SPECIAL, TABLED, class_groups, plane_geometry, split_codes
 from bitc.ir.types import BufferType, DType, Type
 
 _SLICED = {
@@ -21,10 +22,14 @@ _SLICED = {
     "terms": REQUIRED,
     "slots": REQUIRED,
     "counter_planes": REQUIRED,
+    "triples": REQUIRED,
     "lanes": REQUIRED,
     "row_class": (),
     "col_class": (),
 }
+
+FILLED = 2
+"""Columns behind the terms that fill up the last three of a table."""
 
 Count = Callable[[int, np.ndarray, np.ndarray], None]
 
@@ -37,10 +42,12 @@ def _classes(attrs: dict[str, Any]) -> tuple[int, int]:
 def _scratch(attrs: dict[str, Any], results: int) -> BufferType:
     """What the kernels work in: planes, columns, counters, ``results`` rows of lanes and the masks of the border classes."""
     geometry, lanes = plane_geometry(*(attrs[key] for key in ("taps", "strides", "dilations", "size"))), attrs["lanes"]
-    terms = attrs["planes"] * attrs["in_channels"]
-    planes = len(geometry.phases) * terms * geometry.plane_words(attrs["size"], lanes)
+    channels = attrs["planes"] * attrs["in_channels"]
+    planes = len(geometry.phases) * channels * geometry.plane_words(attrs["size"], lanes)
     unions = 2**COLUMNS * class_groups(_classes(attrs))
-    vectors = len(geometry.taps) * terms + 2 + attrs["slots"] * attrs["counter_planes"] + results + unions
+    terms = len(geometry.taps) * channels
+    columns = terms + SPECIAL + (4 * attrs["triples"] + FILLED if attrs["triples"] else 0)
+    vectors = columns + attrs["slots"] * attrs["counter_planes"] + results + unions
     return BufferType((1, 1, planes + vectors * (lanes // 64), 1), DType.U64)
 
 
@@ -59,24 +66,38 @@ def _walked(x: np.ndarray, nodes: np.ndarray, added: np.ndarray, attrs: dict[str
     """Compute u of each node over all pixels, int64 [N, OH, OW] below 2^B, and hand it to ``see`` with its place and t."""
     bits = [unpack_bits(plane, attrs["in_channels"]) for plane in np.split(x, attrs["planes"], axis=-1)]
     view = windows_of(attrs).view(np.concatenate(bits, axis=-1)).transpose(4, 5, 1, 0, 2, 3)
-    columns = np.zeros((view[..., 0, 0, 0].size + 2, *view.shape[3:]), np.int64)
-    columns[:-2] = view.reshape(-1, *view.shape[3:])
+    seen = view.reshape(-1, *view.shape[3:]).astype(bool)
+    terms, parity = _tables(seen) if attrs["triples"] else (seen, np.zeros_like(seen[0]))
+    columns = np.concatenate([terms, [np.zeros_like(parity), parity, np.ones_like(parity)]]).astype(np.int64)
     counters = np.zeros((attrs["slots"], *view.shape[3:]), np.int64)
     at = 0
-    for index, (slot, up, negated, plain, turned, mixed, _, _) in enumerate(nodes.tolist()):
-        total = np.zeros(view.shape[3:], np.int64)
-        for blocks, length, inverted in ((plain, LONG, 0), (turned, LONG, 1), (mixed, SHORT, 0)):
-            part = added[at : at + blocks * length].astype(np.int64)
-            at += part.size
-            down = (part < 0) ^ bool(inverted)
-            picked = columns[np.where(part < 0, ~part, part)]
-            total += np.where(down[:, np.newaxis, np.newaxis, np.newaxis], 1 - picked, picked).sum(axis=0)
-        if up < 0:
-            columns[-1], counters[slot] = total & 1, total >> 1
+    for index, (slot, up, negated, *blocks, _, _) in enumerate(nodes.tolist()):
+        total = np.full(view.shape[3:], -1)
+        for sign, sixteens, eights in ((-1, *blocks[:2]), (1, *blocks[2:])):
+            count = sixteens * LONG + eights * SHORT
+            total += sign * columns[added[at : at + count]].sum(axis=0)
+            at += count
+        if up == ROOT:
+            columns[-2], counters[slot] = total & 1, total >> 1
+        elif up == TABLED:
+            counters[slot] = total
         else:
             counters[slot] = (~counters[up] if negated else counters[up]) + total
         counters[slot] &= (1 << attrs["counter_planes"]) - 1
-        see(index, counters[slot], columns[-1])
+        see(index, counters[slot], columns[-2])
+
+
+def _tables(terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The majorities of each three of ``terms`` [n, ...], the first two of them complemented or not, of the parities of threes, and so
+    on; and the parity of all."""
+    made = []
+    while len(terms) > 1:
+        rest = np.zeros((-len(terms) % 3, *terms.shape[1:]), bool)
+        a, b, c = np.concatenate([terms, rest]).reshape(-1, 3, *terms.shape[1:]).swapaxes(0, 1)
+        four = [(p & q) | (c & (p ^ q)) for q in (b, ~b) for p in (a, ~a)]
+        made.append(np.stack(four, axis=1).reshape(-1, *terms.shape[1:]))
+        terms = a ^ b ^ c
+    return np.concatenate(made), terms[0]
 
 
 @op("k.sliced_acc")

@@ -100,8 +100,8 @@ class CodeConv(OpDecl):
     """acc = ``nn.conv`` over levels, exact in int32; padding taps read the level ``pad_level`` (0 for ONNX's zero padding).
 
     ``exact`` records that the file's own float32 evaluation of this product has no rounding either, in any order of summation.
-    ``form`` names the kernels it is meant for where that is not plain from its levels: ``pairs`` (:mod:`bitc.ir.pairs`), ``trees``
-    (:mod:`bitc.ir.sliced`).
+    ``form`` names the kernels it is meant for where that is not plain from its levels: ``pairs`` (:mod:`bitc.ir.pairs`), ``trees`` or
+    ``tables`` (:mod:`bitc.ir.sliced`).
     """
 
     operands = ("x", "w")

@@ -4,10 +4,17 @@ pop_c counts the terms x_i (0, 1) of a window that differ from the weights w_c. 
 1 - t, and h_c = (pop_c - b_c) / 2, a channel follows from its parent, s = ±1, D where w_c and s·w_p differ, n terms::
 
     pop_c = s·pop_p + (n if s < 0) - |D| + 2·sum over D of (x ^ w_c)
-    h_c   = s·h_p + sum over D of (x ^ w_c) + (t, -t or nothing) + constant
+    h_c   = s·h_p + sum over D of (-x if w_c else x) + (t, -t or nothing) + constant
 
-Counters u_c = h_c - k_c, modulo 2^B, leave the constants out, as -u = ~u + 1 and -t = (1 - t) - 1 do. As 2^(B-1) > n/2, the values of
-u_c, or those with the top bit flipped, are in order for each channel, and pop_c > limit is the carry of a sum u_c + m.
+Counters u_c = h_c - k_c, modulo 2^B, leave the constants out; ~u stands for -u, and the sum over D begins at -1. As 2^(B-1) > n/2,
+the values of u_c, or those with the top bit flipped, are in order for each channel, and pop_c > limit is the carry of a sum u_c + m.
+
+Without a tree (:func:`tables_of`) each channel adds up majorities of three terms, e = x ^ w ::
+
+    e_0 + e_1 + e_2  =  (e_0 ^ e_1 ^ e_2) + 2·majority(e_0, e_1, e_2)
+
+The parities are a product of a third as many terms, x_0 ^ x_1 ^ x_2 by w_0 ^ w_1 ^ w_2, and so on down to t: h_c is the sum of n/3 +
+n/9 + ... = n/2 planes. Majorities with opposite signs are complements, so four planes for each three terms serve all channels.
 """
 
 from __future__ import annotations
@@ -19,11 +26,18 @@ import numpy as np
 
 from bitc.ir.channel_tree import ROOT, ChannelTree, channel_tree
 
-NODE = 8
-"""Numbers of a node: slot, parent's slot, negated, blocks of 16 terms, of 16 complemented, of 8 mixed, planes of their sum, channel."""
+NODE = 9
+"""Numbers of a node: slot, parent's slot (or :data:`ROOT`, or :data:`TABLED`), negated, blocks of 16 terms that are taken off and of 8, of
+16 that are added and of 8, planes of the sum, channel."""
 
-MOST_TERMS = 2**15 - 3
-"""Columns are int16, two are no terms."""
+TABLED = -2
+"""The parent of a channel that is summed from tables."""
+
+SPECIAL = 3
+"""Columns behind the others: zeros, t, ones."""
+
+MOST_TERMS = 2**15 - SPECIAL
+"""Columns are int16."""
 
 LONG, SHORT = 16, 8
 
@@ -34,15 +48,16 @@ LANES = {"portable": 64, "avx2": 256, "avx512": 512}
 @dataclass(frozen=True, slots=True)
 class Walk:
     """Channels in an order in which each can be computed. ``nodes`` int32 [M, NODE]; ``terms`` int16; ``ends`` int32 [M, 2]: k and
-    whether b = 1 - t; ``slots``: counters alive at one time; ``added``: full adders, padding included."""
+    whether b = 1 - t; ``slots``: counters alive at one time; ``special``: columns of terms or tables; ``triples``: tables, 0 with
+    trees."""
 
     nodes: np.ndarray
     terms: np.ndarray
     ends: np.ndarray
     counter_planes: int
     slots: int
-    added: int
-    trees: tuple[ChannelTree, ...]
+    special: int
+    triples: int
 
 
 def counter_planes(terms: int) -> int:
@@ -66,21 +81,51 @@ def walk_of(signs: np.ndarray, group: int, planes: int) -> Walk:
     down = np.repeat(signs.transpose(0, 2, 3, 1)[:, :, :, np.newaxis] < 0, planes, axis=3).reshape(channels, -1)
     columns = np.arange(all_terms).reshape(-1, group, in_group)
     maker = _Maker(all_terms, counter_planes(down.shape[1]))
-    trees = []
     for g, part in enumerate(np.split(np.arange(channels), group)):
-        trees.append(channel_tree(down[part]))
-        maker.tree(trees[-1], down[part], columns[:, g].reshape(-1), int(part[0]))
-    nodes, ends = np.array(maker.nodes, np.int32), np.array(maker.ends, np.int32)
-    terms = np.array(maker.terms or [0], np.int16)
-    added = len(maker.terms)
-    return Walk(nodes, terms, ends, maker.planes, maker.most, added, tuple(trees))
+        maker.tree(channel_tree(down[part]), down[part], columns[:, g].reshape(-1), int(part[0]))
+    return maker.walk(0)
+
+
+def triples_of(terms: int) -> int:
+    """Tables of a product of so many terms: a third of them, a third of that, and so on, each rounded up, down to one.
+
+    >>> triples_of(9), triples_of(10), triples_of(1)
+    (4, 7, 0)
+    """
+    return 0 if terms <= 1 else -(-terms // 3) + triples_of(-(-terms // 3))
+
+
+def tables_of(signs: np.ndarray, planes: int) -> Walk:
+    """The walk without trees for weights ±1 [M, C, KH, KW], one group, on ``planes`` planes of C channels.
+
+    Raises ValueError for less than two terms, or for more columns than :data:`MOST_TERMS`.
+    """
+    down = np.repeat(signs.transpose(0, 2, 3, 1)[:, :, :, np.newaxis] < 0, planes, axis=3).reshape(len(signs), -1)
+    triples = triples_of(down.shape[1])
+    if not 0 < triples * 4 <= MOST_TERMS:
+        raise ValueError(f"{down.shape[1]} terms")
+    level, rows = down, list[np.ndarray]()
+    while level.shape[1] > 1:
+        level = np.pad(level, ((0, 0), (0, -level.shape[1] % 3)))
+        of_three = level.reshape(len(down), -1, 3)
+        rows.append(of_three)
+        level = of_three.sum(axis=2) % 2 == 1
+    threes = np.concatenate(rows, axis=1)
+    turned = threes[..., 2]
+    picked = np.arange(triples) * 4 + 2 * (threes[..., 1] ^ turned) + (threes[..., 0] ^ turned)
+    maker = _Maker(triples * 4, counter_planes(down.shape[1]))
+    maker.most = 1
+    for c, row in enumerate(picked):
+        maker.node(0, TABLED, 0, row[turned[c]].tolist(), row[~turned[c]].tolist(), c)
+        maker.ends.append([1 + int(turned[c].sum()), int(level[c, 0])])
+    return maker.walk(triples)
 
 
 class _Maker:
-    """The tables in the making. ``zero`` and ``parity`` are the columns behind the terms."""
+    """The tables in the making. ``zero``, ``parity`` and ``ones`` are the columns behind the terms."""
 
     def __init__(self, terms: int, planes: int) -> None:
-        self.zero, self.parity, self.planes = terms, terms + 1, planes
+        self.zero, self.parity, self.ones, self.planes = terms, terms + 1, terms + 2, planes
         self.nodes: list[list[int]] = []
         self.ends: list[list[int]] = []
         self.terms: list[int] = []
@@ -94,8 +139,11 @@ class _Maker:
         for c in tree.order.tolist():
             up = int(tree.parent[c])
             if up == ROOT:
-                self._node(self._slot(free), ROOT, 0, columns[~down[c]].tolist(), columns[down[c]].tolist(), first + c)
-                slot[c] = self.nodes[-1][0]
+                slot[c] = self._slot(free)
+                turned = columns[down[c]].tolist()
+                turned += [self.ones] * (len(turned) % 2 == 0)  # so that t is the parity of the count
+                self.node(int(slot[c]), ROOT, 0, turned, columns[~down[c]].tolist(), first + c)
+                k[c] = (len(turned) + 1) // 2
             else:
                 waiting[up] -= 1
                 slot[c] = self._slot(free) if waiting[up] else slot[up]
@@ -105,7 +153,8 @@ class _Maker:
                 plain, turned = columns[differs & ~down[c]].tolist(), columns[differs & down[c]].tolist()
                 plain += [self.parity] * (step.parity > 0)
                 turned += [self.parity] * (step.parity < 0)
-                self._node(int(slot[c]), int(slot[up]), int(tree.negated[c]), plain, turned, first + c)
+                k[c] += len(turned) + 1
+                self.node(int(slot[c]), int(slot[up]), int(tree.negated[c]), turned, plain, first + c)
             self.ends.append([int(k[c]) % 2**self.planes, int(odd[c])])
             if not waiting[c]:
                 free.append(int(slot[c]))
@@ -116,14 +165,20 @@ class _Maker:
         self.most += 1
         return self.most - 1
 
-    def _node(self, slot: int, up: int, negated: int, plain: list[int], turned: list[int], channel: int) -> None:
-        count = len(plain) + len(turned)
-        long = [len(part) // LONG * LONG for part in (plain, turned)]
-        mixed = plain[long[0] :] + [~column for column in turned[long[1] :]]
-        mixed += [self.zero] * (-len(mixed) % SHORT)
-        self.terms += plain[: long[0]] + turned[: long[1]] + mixed
-        blocks = [long[0] // LONG, long[1] // LONG, len(mixed) // SHORT]
-        self.nodes.append([slot, up, negated, *blocks, count.bit_length(), channel])
+    def node(self, slot: int, up: int, negated: int, turned: list[int], plain: list[int], channel: int) -> None:
+        """A node whose columns are taken off (``turned``) or added, in blocks filled up with zeros."""
+        blocks = list[int]()
+        for part in (turned, plain):
+            filled = part + [self.zero] * (-len(part) % SHORT)
+            blocks += [len(filled) // LONG, len(filled) % LONG // SHORT]
+            self.terms += filled
+        planes = min(max(4, 1 + max(len(turned), len(plain) - 1).bit_length()), self.planes + 1)
+        self.nodes.append([slot, up, negated, *blocks, planes, channel])
+
+    def walk(self, triples: int) -> Walk:
+        """All that was added."""
+        nodes, ends = np.array(self.nodes, np.int32), np.array(self.ends, np.int32)
+        return Walk(nodes, np.array(self.terms or [0], np.int16), ends, self.planes, self.most, self.zero, triples)
 
 
 @dataclass(frozen=True, slots=True)

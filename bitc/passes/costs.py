@@ -72,11 +72,14 @@ of the inner loops take on two pipes of 128 bits at 2.5 GHz."""
 
 @dataclass(frozen=True, slots=True)
 class Sliced:
-    """Figures of products along trees of channels (:mod:`bitc.ir.sliced`), in nanoseconds. For each vector of pixels: ``adder_ns``: a
-    term of a node added, ``node_ns``: a node besides its terms, ``test_ns``: a bit of a result, ``column_ns``: a term of the windows
-    fetched. ``input_ns``: an activation, ``output_ns``: a bit of a result, turned; ``number_ns``: an int32 result."""
+    """Figures of products on planes of pixels (:mod:`bitc.ir.sliced`), in nanoseconds. For each vector of pixels: ``adder_ns``: a
+    term of a node of a tree added, ``majority_ns``: a plane of a table added, ``table_ns``: the planes of a table made, ``node_ns``: a
+    node besides what it adds, ``test_ns``: a bit of a result, ``column_ns``: a term of the windows fetched. ``input_ns``: an
+    activation, ``output_ns``: a bit of a result, turned; ``number_ns``: an int32 result."""
 
     adder_ns: float
+    majority_ns: float
+    table_ns: float
     node_ns: float
     test_ns: float
     column_ns: float
@@ -86,11 +89,18 @@ class Sliced:
 
 
 SLICED: dict[str, Sliced] = {
-    "portable": Sliced(0.8, 25, 30, 2, 0.15, 0.15, 5),
-    "avx2": Sliced(0.8, 20, 40, 3, 0.03, 0.03, 5),
-    "avx512": Sliced(0.4, 20, 30, 2, 0.03, 0.03, 5),
-}
-"""By instruction set, measured as :data:`COSTS` are; those of avx512 are guesses on the safe side."""
+    "portable": Sliced(
+        adder_ns=0.75, majority_ns=0.8, table_ns=4, node_ns=10, test_ns=12, column_ns=1, input_ns=0.1, output_ns=0.1, number_ns=5
+    ),
+    "avx2": Sliced(
+        adder_ns=0.65, majority_ns=1.25, table_ns=8, node_ns=15, test_ns=20, column_ns=2, input_ns=0.03, output_ns=0.03, number_ns=5
+    ),
+    "avx512": Sliced(
+        adder_ns=0.4, majority_ns=1, table_ns=8, node_ns=20, test_ns=30, column_ns=2, input_ns=0.03, output_ns=0.03, number_ns=5
+    ),
+}  # fmt: skip
+"""By instruction set, measured as :data:`COSTS` are; those of avx512 are guesses on the safe side. Tables fill more than a first cache on
+avx2, which is why majorities cost more there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +133,25 @@ def plane_ns(work: Work, costs: Costs, out_c: int | None = None) -> float:
     return operations / (costs.bits if work.group == 1 else costs.grouped_bits)
 
 
-def sliced_ns(work: Work, costs: Sliced, blocks: int, planes: int, added: int, bits: int) -> float:
+def trees_ns(work: Work, costs: Sliced, blocks: int, planes: int, added: int, bits: int) -> float:
     """A product of ``planes`` planes along trees that add ``added`` terms a plane, in ``blocks`` vectors of pixels; it ends with ``bits``
     bits a channel, or with numbers where that is 0."""
+    return blocks * added * planes * costs.adder_ns + _sliced_ns(work, costs, blocks, planes, bits)
+
+
+def tables_ns(work: Work, costs: Sliced, blocks: int, planes: int, triples: int, bits: int) -> float:
+    """The same without trees: ``triples`` tables for all channels."""
+    summed = triples * (work.out_c * costs.majority_ns + costs.table_ns)
+    return blocks * summed + _sliced_ns(work, costs, blocks, planes, bits)
+
+
+def _sliced_ns(work: Work, costs: Sliced, blocks: int, planes: int, bits: int) -> float:
+    """What products on planes of pixels take besides their sums."""
     columns = work.taps * work.in_c * work.group * planes
-    of_block = added * planes * costs.adder_ns + work.out_c * (costs.node_ns + bits * costs.test_ns)
+    of_block = work.out_c * (costs.node_ns + bits * costs.test_ns) + columns * costs.column_ns
     made = work.pixels * work.out_c
     ends = made * bits * costs.output_ns if bits else made * costs.number_ns
-    return blocks * (of_block + columns * costs.column_ns) + work.inputs * planes * costs.input_ns + ends
+    return blocks * of_block + work.inputs * planes * costs.input_ns + ends
 
 
 def pairs_ns(work: Work, costs: Costs) -> float:

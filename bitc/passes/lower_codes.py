@@ -23,6 +23,9 @@ from bitc.passes.lowering import Lowering, Refused
 from bitc.passes.padding import code_constant
 
 GROUPED_BLOCK = 8
+SLICED_FORMS = ("trees", "tables")
+"""Of products on planes of pixels (:mod:`bitc.ir.sliced`)."""
+
 NEVER = np.iinfo(np.int32).max
 
 
@@ -199,7 +202,7 @@ def _accumulate(product: Op, result: Value, border: Op | None, low: Lowering) ->
     if product.attrs["form"] == "pairs":
         low.put(result, _looked_up(product, border, low))
         return
-    if product.attrs["form"] == "trees":
+    if product.attrs["form"] in SLICED_FORMS:
         of_bits = _bit_product(product, border, low)
         low.put(result, sliced_acc(of_bits, base_table(product, border), _step(product), low))
         return
@@ -243,7 +246,7 @@ def _bits(product: Op, border: Op | None, threshold: Op, low: Lowering) -> None:
     most = source.levels.planes * _signs(product)[0].size
     table = limits(base_table(product, border), _step(product), t, descending, most)
     halo = low.halo(threshold.result)
-    if product.attrs["form"] == "trees":
+    if product.attrs["form"] in SLICED_FORMS:
         of_bits = _bit_product(product, border, low)
         low.put(threshold.result, sliced_bits(of_bits, table, descending, halo, low), halo)
         return

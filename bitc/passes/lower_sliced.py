@@ -9,7 +9,7 @@ import numpy as np
 
 from bitc.ir import Op, Value
 from bitc.ir.k import Halo, class_map
-from bitc.ir.sliced import class_masks, comparisons_of, plane_geometry, walk_of
+from bitc.ir.sliced import Walk, class_masks, comparisons_of, plane_geometry, tables_of, walk_of
 from bitc.passes.lowering import Lowering
 
 
@@ -51,8 +51,11 @@ def sliced_bits(product: BitProduct, limit: np.ndarray, flip: np.ndarray, halo: 
     return made
 
 
-def _attrs(product: BitProduct, low: Lowering) -> tuple[dict[str, Any], Any]:
-    walk = walk_of(product.signs, product.group, product.planes)
+def _attrs(product: BitProduct, low: Lowering) -> tuple[dict[str, Any], Walk]:
+    if product.op.attrs["form"] == "tables":
+        walk = tables_of(product.signs, product.planes)
+    else:
+        walk = walk_of(product.signs, product.group, product.planes)
     attrs = {
         **product.windows,
         **product.classes,
@@ -62,6 +65,7 @@ def _attrs(product: BitProduct, low: Lowering) -> tuple[dict[str, Any], Any]:
         "terms": product.signs[0].size,
         "slots": walk.slots,
         "counter_planes": walk.counter_planes,
+        "triples": walk.triples,
         "lanes": low.forms.lanes,
     }
     return attrs, walk

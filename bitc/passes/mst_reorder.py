@@ -1,4 +1,4 @@
-"""``mst-reorder``: products of bits are computed along minimum spanning trees of their channels, where that costs less."""
+"""``mst-reorder``: products of bits run on planes of pixels, along spanning trees of their channels or by tables, where that costs less."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import numpy as np
 from bitc.errors import Diagnostic, OptionError
 from bitc.ir import Builder, CodeType, Graph, Op, Value, rewrite
 from bitc.ir.channel_tree import ChannelTree, channel_tree
-from bitc.ir.sliced import LANES, MOST_TERMS, plane_geometry
+from bitc.ir.sliced import LANES, MOST_TERMS, plane_geometry, triples_of
 from bitc.passes.base import Pass
-from bitc.passes.costs import COSTS, SLICED, plane_ns, sliced_ns
+from bitc.passes.costs import COSTS, SLICED, Sliced, Work, plane_ns, tables_ns, trees_ns
 from bitc.passes.integers import runs_as_bits
 from bitc.passes.lower_codes import fused_threshold
 from bitc.passes.padding import code_constant
 from bitc.passes.split_planes import work_of
 
-USES = ("auto", "on", "off")
+USES = ("auto", "on", "tables", "off")
 
 SURE = 0.9
-"""Trees are taken where they should cost less than this part of the other form: the figures are good to a tenth."""
+"""Planes of pixels are taken where they should cost less than this part of the other form: the figures are good to a tenth."""
 
 LEAST_GAIN_NS = 5000.0
 """And where they save so much: each product's tables are kept beside kernels that the network may not need otherwise."""
@@ -36,11 +36,12 @@ class MstReorder(Pass):
 
     exact in integers. Products so marked (``form = "trees"``) run on planes of pixels, where a weight costs one addition, in the tree's
     order; each channel's results are written to its own place, so no reader is affected and nothing needs to be permuted. A grouped
-    product has a tree for each group.
+    product has a tree for each group. Without a tree (``form = "tables"``) each channel is the sum of majorities of three terms, looked
+    up in tables that all share (:func:`bitc.ir.sliced.tables_of`): half as many additions as weights, whatever they are.
 
-    ``use``: ``auto`` marks what ``costs`` (:mod:`bitc.passes.costs`) says is faster so, ``on`` whatever can be marked, ``off`` nothing.
-    The graph's attribute ``form_costs`` gets (ONNX node, text) for each product it weighed or declined; where all there is to gain is less
-    than :data:`LEAST_GAIN_NS`, nothing is weighed.
+    ``use``: ``auto`` marks what ``costs`` (:mod:`bitc.passes.costs`) says is faster so, ``on`` whatever can have a tree, ``tables``
+    whatever can do without, ``off`` nothing. The graph's attribute ``form_costs`` gets (ONNX node, text) for each product it weighed or
+    declined; where all there is to gain is less than :data:`LEAST_GAIN_NS`, nothing is weighed.
     """
 
     name: ClassVar[str] = "mst-reorder"
@@ -64,12 +65,12 @@ class MstReorder(Pass):
                 return None
             threshold = fused_threshold(op, graph, users)
             bits = threshold.operands[1].shape[1] if threshold is not None else 0
-            choice = _weigh(op, self.costs, bits, hurry=self.use == "auto")
-            if self.use == "on" or choice.dense_ns >= LEAST_GAIN_NS:
+            choice = _Weighing(op, self.costs, bits).choice(self.use)
+            if self.use != "auto" or choice.plain_ns >= LEAST_GAIN_NS:
                 weighed.append((op.loc, choice.text))
-            if self.use == "auto" and not choice.pays:
-                return None
-            return b.add(op.name, *op.operands, loc=op.loc, **{**op.attrs, "form": "trees"})
+            return (
+                b.add(op.name, *op.operands, loc=op.loc, **{**op.attrs, "form": choice.form}) if choice.form else None
+            )
 
         after = rewrite(graph, rule)
         after.attrs["form_costs"] = (*graph.attrs.get("form_costs", ()), *weighed)
@@ -78,16 +79,11 @@ class MstReorder(Pass):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a product costs with trees and without, and how that is said."""
+    """The form a product is to have, "" for none of these; what it costs without, and how all that is said."""
 
-    trees_ns: float
-    dense_ns: float
+    form: str
+    plain_ns: float
     text: str
-
-    @property
-    def pays(self) -> bool:
-        """Whether trees surely cost less, and it matters."""
-        return self.trees_ns < SURE * self.dense_ns and self.dense_ns - self.trees_ns >= LEAST_GAIN_NS
 
 
 def _why_not(op: Op) -> str | None:
@@ -101,28 +97,75 @@ def _why_not(op: Op) -> str | None:
     return f"{terms} terms, at most {MOST_TERMS} are counted" if terms > MOST_TERMS else None
 
 
-def _weigh(op: Op, isa: str, bits: int, hurry: bool) -> Choice:
-    """The choice for a product that ends in ``bits`` bits a channel, or in numbers. In a ``hurry`` trees are not looked for where even
-    equal channels would cost more than the kernels without."""
-    source = op.operands[0].type
-    assert isinstance(source, CodeType)
-    work, planes, costs = work_of(op), source.levels.planes, COSTS[isa]
-    sliced = SLICED.get(isa, SLICED["portable"])
-    dense_ns = planes * plane_ns(work, costs)
-    terms = work.taps * work.in_c
-    least = work.group * terms
-    blocks = _blocks(op, LANES.get(isa, LANES["portable"]))
-    bound = sliced_ns(work, sliced, blocks, planes, least, bits)
-    if hurry and bound >= dense_ns:
-        text = f"{planes}x1 planes {dense_ns / 1000:.3g} us, trees at least {bound / 1000:.3g} us"
-        return Choice(bound, dense_ns, text)
-    trees = trees_of(op)
-    trees_ns = sliced_ns(work, sliced, blocks, planes, least + sum(tree.total for tree in trees), bits)
-    distance = float(np.mean([tree.mean_distance for tree in trees]))
-    depth = max(int(tree.depth.max()) for tree in trees)
-    found = f"trees {trees_ns / 1000:.3g} us (d {distance:.3f}, depth {depth})"
-    dense = f"{planes}x1 planes {dense_ns / 1000:.3g} us"
-    return Choice(trees_ns, dense_ns, ", ".join((found, dense) if trees_ns < dense_ns else (dense, found)))
+@dataclass(frozen=True, slots=True)
+class _Weighing:
+    """What a product costs in its forms, where it ends in ``bits`` bits a channel, or in numbers."""
+
+    op: Op
+    isa: str
+    bits: int
+
+    def choice(self, use: str) -> Choice:
+        """The best form, or the one that ``use`` wants. Trees are not looked for where even equal channels would cost more."""
+        plain_ns = self.planes * plane_ns(self.work, COSTS[self.isa])
+        forms = {"": (plain_ns, f"{self.planes}x1 planes {_us(plain_ns)}")}
+        if self.triples and use in ("auto", "tables"):
+            tables = tables_ns(self.work, self.costs, self.blocks, self.planes, self.triples, self.bits)
+            forms["tables"] = (tables, f"tables {_us(tables)}")
+        if use in ("auto", "on"):
+            forms["trees"] = self.trees(min(ns for ns, _ in forms.values()) if use == "auto" else float("inf"))
+        wanted = {"on": "trees", "tables": "tables" if self.triples else ""}.get(use)
+        best = min(forms, key=lambda form: forms[form][0]) if wanted is None else wanted
+        gain = plain_ns - forms[best][0]
+        if wanted is None and (forms[best][0] >= SURE * plain_ns or gain < LEAST_GAIN_NS):
+            best = ""
+        said = [best, *sorted(forms.keys() - {best}, key=lambda form: forms[form][0])]
+        return Choice(best, plain_ns, ", ".join(forms[form][1] for form in said))
+
+    def trees(self, enough: float) -> tuple[float, str]:
+        """Nanoseconds along trees, and that as text; a bound below them if it is not less than ``enough``."""
+        terms = self.work.taps * self.work.in_c
+        bound = self.trees_ns(self.work.group * terms)
+        if bound >= enough:
+            return bound, f"trees at least {_us(bound)}"
+        trees = trees_of(self.op)
+        ns = self.trees_ns(self.work.group * terms + sum(tree.total for tree in trees))
+        distance = float(np.mean([tree.mean_distance for tree in trees]))
+        depth = max(int(tree.depth.max()) for tree in trees)
+        return ns, f"trees {_us(ns)} (d {distance:.3f}, depth {depth})"
+
+    def trees_ns(self, added: int) -> float:
+        """Nanoseconds along trees that add ``added`` terms a plane."""
+        return trees_ns(self.work, self.costs, self.blocks, self.planes, added, self.bits)
+
+    @property
+    def work(self) -> Work:
+        return work_of(self.op)
+
+    @property
+    def planes(self) -> int:
+        source = self.op.operands[0].type
+        assert isinstance(source, CodeType)
+        return source.levels.planes
+
+    @property
+    def triples(self) -> int:
+        """Tables, 0 where there can be none: they hold for one group, and index as many columns as trees."""
+        work = self.work
+        triples = triples_of(work.taps * work.in_c * self.planes) if work.group == 1 else 0
+        return triples if 4 * triples <= MOST_TERMS else 0
+
+    @property
+    def costs(self) -> Sliced:
+        return SLICED.get(self.isa, SLICED["portable"])
+
+    @property
+    def blocks(self) -> int:
+        return _blocks(self.op, LANES.get(self.isa, LANES["portable"]))
+
+
+def _us(ns: float) -> str:
+    return f"{ns / 1000:.3g} us"
 
 
 def trees_of(op: Op) -> list[ChannelTree]:

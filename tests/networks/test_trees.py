@@ -30,12 +30,15 @@ def digits() -> np.ndarray:
         return np.asarray(data["x"])[:50]
 
 
+@pytest.mark.parametrize("form", ["trees", "tables"])
 @pytest.mark.parametrize("target", ["portable", "avx2"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_same_bits_with_trees(name: str, target: str, digits: np.ndarray, tmp_path: Path) -> None:
+def test_the_same_bits_with_trees_and_tables(
+    name: str, target: str, form: str, digits: np.ndarray, tmp_path: Path
+) -> None:
     model = MODELS / f"{name}.onnx"
-    session = build(model, target, tmp_path, mst="on")
-    assert any("trees" in layer["form"] for layer in session.metadata["layers"])
+    session = build(model, target, tmp_path, mst="on" if form == "trees" else form)
+    assert any(form in layer["form"] for layer in session.metadata["layers"])
     for got, wanted in zip(outputs(session, {"x": digits}), outputs(built(model, target), {"x": digits}), strict=True):
         np.testing.assert_array_equal(got, wanted)
 

@@ -15,7 +15,16 @@ import pytest
 from bitc.ir.k import class_map
 from bitc.ir.k_sliced import SlicedAcc, SlicedBits
 from bitc.ir.packing import pack_bits, words_of
-from bitc.ir.sliced import LANES, MOST_TERMS, class_masks, comparisons_of, plane_geometry, walk_of
+from bitc.ir.sliced import (
+    LANES,
+    MOST_TERMS,
+    class_masks,
+    comparisons_of,
+    plane_geometry,
+    tables_of,
+    triples_of,
+    walk_of,
+)
 
 from .harness import Kernels, guarded, kernels
 
@@ -63,6 +72,7 @@ class Prepared:
     isa: str
     rng: np.random.Generator
     weights: npt.NDArray[np.int64] | None = None
+    tables: bool = False
     attrs: dict[str, object] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,7 +82,8 @@ class Prepared:
         bits = rng.random((1, h, w, case.planes[0], case.in_c)) < 0.5
         self.x = np.concatenate([pack_bits(bits[..., p, :]) for p in range(case.planes[0])], axis=-1)
         self.pops = self._pops(bits)
-        self.walk = walk_of(self.signs, case.group, case.planes[0])
+        planes = case.planes[0]
+        self.walk = tables_of(self.signs, planes) if self.tables else walk_of(self.signs, case.group, planes)
         self.rows, self.columns = (
             np.arange(n, dtype=np.uint8) % count for n, count in zip(case.size, case.classes, strict=True)
         )
@@ -80,7 +91,7 @@ class Prepared:
         self.attrs = {
             "taps": case.taps, "strides": case.strides, "dilations": case.dilations, "at": (0, 0), "size": case.size,
             "channels": case.channels, "in_channels": case.in_c, "planes": case.planes[0], "terms": self.signs[0].size,
-            "slots": self.walk.slots, "counter_planes": self.walk.counter_planes, "lanes": LANES[self.isa],
+            "slots": self.walk.slots, "counter_planes": self.walk.counter_planes, "triples": self.walk.triples, "lanes": LANES[self.isa],
             "row_class": () if one else tuple(self.rows.tolist()), "col_class": () if one else tuple(self.columns.tolist()),
         }  # fmt: skip
         self.class_of = class_map(self.attrs["row_class"], self.attrs["col_class"], case.size)  # type: ignore[arg-type]
@@ -111,6 +122,7 @@ class Prepared:
             "phases": len(geometry.phases), "taps": len(geometry.taps),
             "phase": k.pointer(geometry.phases), "tap": k.pointer(geometry.taps),
             "counter_planes": self.walk.counter_planes, "slots": self.walk.slots,
+            "special": self.walk.special, "triples": self.walk.triples,
             "classes": case.classes[0] * case.classes[1], "row_classes": case.classes[0], "col_classes": case.classes[1],
             "row_class": k.pointer(None if one else classes[0]), "col_class": k.pointer(None if one else classes[1]),
         }  # fmt: skip
@@ -162,10 +174,10 @@ class Prepared:
         assert held
 
 
-def check(isa: str, case: Case, seed: int = 0) -> None:
+def check(isa: str, case: Case, seed: int = 0, tables: bool = False) -> None:
     """Both kernels; limits lie around the counts so that both answers and equality occur, and some are never or always passed."""
     rng = np.random.default_rng(seed)
-    prepared = Prepared(case, isa, rng)
+    prepared = Prepared(case, isa, rng, tables=tables)
     prepared.check_acc(int(rng.integers(-3, 4)))
     around = prepared.pops.reshape(-1, case.channels)[rng.integers(0, prepared.pops[..., 0].size)]
     shape = (case.planes[1], case.classes[0] * case.classes[1], case.channels)
@@ -216,13 +228,29 @@ def test_distances(isa: str, d: float | None) -> None:
 
 
 @for_each_isa_of_its_own
-def test_counts_past_every_plane(isa: str) -> None:
+@pytest.mark.parametrize("terms", [2, 3, 4, 5, 8, 9, 10, 26, 27, 28, 64, 81, 82])
+def test_tables_of_any_number_of_terms(isa: str, terms: int) -> None:
+    """Threes of threes, and what is left over on each level."""
+    check(isa, Case(5, terms, (1, 1), (2, 3), d=None), tables=True)
+
+
+@for_each_isa_of_its_own
+def test_tables_of_windows_planes_and_borders(isa: str) -> None:
+    for taps, strides, planes in itertools.product(((3, 3), (2, 5)), ((1, 1), (2, 3)), ((1, 1), (2, 1), (3, 2))):
+        check(isa, Case(35, 7, taps, (7, 9), strides, planes=planes, classes=(3, 3), d=None), tables=True)
+    check(isa, Case(70, 64, size=(9, 40), classes=(5, 5), d=0.1), tables=True)
+    check(isa, Case(3, 65, (2, 1), (4, 6), dilations=(2, 2)), tables=True)
+
+
+@for_each_isa_of_its_own
+@pytest.mark.parametrize("tables", [False, True], ids=["trees", "tables"])
+def test_counts_past_every_plane(isa: str, tables: bool) -> None:
     """Rows that agree with the pixels everywhere, or nowhere: counters wrap unless their order is kept."""
     for terms in (63, 64, 127, 128, 1024, 1500):
         w = np.ones((6, terms, 1, 1), np.int64)
         w[1::2] = -1
         w[2, : terms // 2] = -1
-        prepared = Prepared(Case(6, terms, (1, 1), (2, 3)), isa, np.random.default_rng(2), w)
+        prepared = Prepared(Case(6, terms, (1, 1), (2, 3)), isa, np.random.default_rng(2), w, tables)
         prepared.x[:, 0] = 0
         full = pack_bits(np.ones((1, 1, 3, terms), bool))
         prepared.x[:, 1] = full[:, 0]
@@ -235,13 +263,22 @@ def test_counts_past_every_plane(isa: str) -> None:
 @pytest.mark.parametrize("isa", ["portable", "avx2"])
 def test_bit_matrices_are_turned(isa: str) -> None:
     k = kernels(f"sliced_{isa}.h", isa=isa)
-    rows = np.random.default_rng(3).integers(0, 2**32, 32, np.uint32)
-    with guarded((32,), np.uint32, align=4) as columns:
+    rows = np.random.default_rng(3).integers(0, 2**64, 32, np.uint64)
+    with guarded((32,), np.uint64, align=8) as columns:
         k.bitc_turn(k.pointer(rows), k.pointer(columns))
-        bits = np.arange(32, dtype=np.uint32)
-        np.testing.assert_array_equal(columns[:, np.newaxis] >> bits & 1, (rows[:, np.newaxis] >> bits & 1).T)
+        bits = np.arange(32, dtype=np.uint64)
+        for half in (bits, bits + np.uint64(32)):
+            np.testing.assert_array_equal(columns[:, np.newaxis] >> half & 1, (rows[:, np.newaxis] >> half & 1).T)
 
 
 def test_more_terms_than_columns_are_refused() -> None:
     with pytest.raises(ValueError, match="terms"):
         walk_of(np.ones((1, MOST_TERMS + 1, 1, 1), np.int64), 1, 1)
+    for terms in (1, MOST_TERMS // 2 + 3):
+        with pytest.raises(ValueError, match=f"{terms} terms"):
+            tables_of(np.ones((1, terms, 1, 1), np.int64), 1)
+
+
+def test_tables_add_half_as_many_planes_as_terms() -> None:
+    for terms in (9, 576, 1152, 4608):
+        assert triples_of(terms) == pytest.approx(terms / 2, rel=0.02, abs=1)

@@ -1,0 +1,185 @@
+/* How the counts of sliced.h end: tested and packed, or as numbers; the kernels. */
+#ifndef BITC_SLICED_ENDS_H
+#define BITC_SLICED_ENDS_H
+
+#include "sliced_sums.h"
+
+BITC_INLINE bitc_lanes bitc_sliced_parity(const struct bitc_sliced_run *r, int32_t turned) {
+    const bitc_lanes t = bitc_lanes_load(bitc_sliced_column(r, r->g->special + 1));
+    return bitc_lanes_xor(t, bitc_lanes_fill(turned));
+}
+
+/* Groups of border classes for one class of rows. */
+BITC_INLINE int32_t bitc_sliced_row_groups(const bitc_sliced *g) { return (g->col_classes + 3) / 4; }
+
+/* The lanes in which bit k of a test is 1; `alone`: one group of border classes has all lanes of the block. */
+BITC_INLINE bitc_lanes bitc_sliced_bit(const struct bitc_sliced_run *r, const uint8_t *codes, int32_t k, int32_t alone) {
+    const int32_t entry = r->g->counter_planes + 2;
+    bitc_lanes m = bitc_lanes_fill(0);
+    for (int32_t i = 0; i < (alone ? 1 : r->groups); i++) {
+        const ptrdiff_t which = (ptrdiff_t)r->here[i] * BITC_SLICED_UNIONS + codes[r->here[i] * entry + k];
+        const bitc_lanes lanes = bitc_lanes_load(r->unions + which * BITC_LANE_WORDS);
+        m = i ? bitc_lanes_or(m, lanes) : lanes;
+    }
+    return m;
+}
+
+/* Whether the count of a node is over its limit. */
+BITC_INLINE bitc_lanes bitc_sliced_over(const struct bitc_sliced_run *r, const bitc_lane_word *u, int32_t flags,
+                                        const uint8_t *codes, int32_t alone) {
+    const int32_t planes = r->g->counter_planes;
+    bitc_lanes carry = bitc_lanes_and(bitc_sliced_parity(r, flags >> 1 & 1), bitc_sliced_bit(r, codes, planes, alone));
+    carry = bitc_lanes_or(carry, bitc_sliced_bit(r, codes, planes + 1, alone));
+    for (int32_t k = 0; k < planes - 1; k++) {
+        carry = bitc_lanes_major(bitc_sliced_bit(r, codes, k, alone), bitc_lanes_load(u + k * BITC_LANE_WORDS), carry);
+    }
+    const bitc_lanes top = bitc_lanes_xor(bitc_lanes_load(u + (planes - 1) * BITC_LANE_WORDS), bitc_lanes_fill(flags & 1));
+    carry = bitc_lanes_major(bitc_sliced_bit(r, codes, planes - 1, alone), top, carry);
+    return bitc_lanes_xor(carry, bitc_lanes_fill(flags >> 2 & 1));
+}
+
+BITC_INLINE bitc_lanes bitc_sliced_test(const struct bitc_sliced_run *r, const bitc_lane_word *u, int32_t flags,
+                                        const uint8_t *codes) {
+    return r->groups == 1 ? bitc_sliced_over(r, u, flags, codes, 1) : bitc_sliced_over(r, u, flags, codes, 0);
+}
+
+/* The lanes of each union of border classes of a group. */
+BITC_INLINE void bitc_sliced_unions(const struct bitc_sliced_run *r, const uint64_t *masks, int32_t block, int32_t group) {
+    const bitc_sliced *g = r->g;
+    const int32_t in_row = bitc_sliced_row_groups(g), row = group / in_row, first = group % in_row * 4;
+    bitc_lane_word *to = r->unions + (ptrdiff_t)group * BITC_SLICED_UNIONS * BITC_LANE_WORDS;
+    bitc_lanes_store(to, bitc_lanes_fill(0));
+    for (int32_t i = 0; i < 4 && first + i < g->col_classes; i++) {
+        const ptrdiff_t words = (bitc_sliced_blocks(g) * BITC_LANES + 63) / 64;
+        const uint64_t *mask = masks + (row * g->col_classes + first + i) * words;
+        bitc_lane_word lanes[sizeof(bitc_lanes) / sizeof(bitc_lane_word)];
+        for (int32_t j = 0; j < BITC_LANES / 32; j++) {
+            const int32_t at = block * (BITC_LANES / 32) + j;
+            bitc_lanes_put(lanes, j, (uint32_t)(mask[at / 2] >> (at & 1) * 32));
+        }
+        for (int32_t with = 1 << i; with < 2 << i; with++) {
+            const bitc_lanes others = bitc_lanes_load(to + (ptrdiff_t)(with - (1 << i)) * BITC_LANE_WORDS);
+            bitc_lanes_store(to + (ptrdiff_t)with * BITC_LANE_WORDS, bitc_lanes_or(others, bitc_lanes_load(lanes)));
+        }
+    }
+}
+
+/* Which border classes have lanes in a block, and their unions. */
+BITC_INLINE void bitc_sliced_classes(struct bitc_sliced_run *r, const uint64_t *masks, int32_t block) {
+    const bitc_sliced *g = r->g;
+    const int32_t in_row = bitc_sliced_row_groups(g);
+    const int32_t first = block * BITC_LANES / g->pitch, last = (block * BITC_LANES + BITC_LANES - 1) / g->pitch;
+    uint8_t seen[BITC_SLICED_MOST_GROUPS] = {0};
+    r->groups = 0;
+    for (int32_t y = first; y <= last && y < g->out_h; y++) {
+        const int32_t row = g->row_class ? g->row_class[y] : 0;
+        for (int32_t i = row * in_row; !seen[row] && i < (row + 1) * in_row; i++) {
+            r->here[r->groups++] = i;
+            bitc_sliced_unions(r, masks, block, i);
+        }
+        seen[row] = 1;
+    }
+}
+
+/* The results of a block, planes [planes][words*64], as packed pixels. */
+BITC_INLINE void bitc_sliced_turn_out(const struct bitc_sliced_run *r, int32_t block, int32_t words, uint64_t *y,
+                                        int32_t out_row_words, int32_t out_pixel_words) {
+    const bitc_sliced *g = r->g;
+    int32_t row = block * BITC_LANES / g->pitch, column = block * BITC_LANES % g->pitch;
+    for (int32_t group = 0; group < BITC_LANES / 32; group++) {
+        for (int32_t w = 0; w < words; w++) {
+            uint64_t rows[32], pixels[32];
+            const bitc_lane_word *from = r->made + (ptrdiff_t)w * 64 * BITC_LANE_WORDS;
+            for (int32_t i = 0; i < 32; i++, from += BITC_LANE_WORDS) {
+                const uint64_t high = bitc_lanes_get(from + 32 * BITC_LANE_WORDS, group);
+                rows[i] = bitc_lanes_get(from, group) | high << 32;
+            }
+            bitc_turn(rows, pixels);
+            int32_t at = row, across = column;
+            for (int32_t l = 0; l < 32 && at < g->out_h; across = 0, at++) {
+                const int32_t left = g->pitch - across < 32 - l ? g->pitch - across : 32 - l;
+                const int32_t count = g->out_w - across < left ? g->out_w - across : left;
+                const ptrdiff_t to = (ptrdiff_t)at * out_row_words + (ptrdiff_t)across * out_pixel_words + w;
+                for (int32_t k = 0; k < count; k++) {
+                    y[to + (ptrdiff_t)k * out_pixel_words] = pixels[l + k];
+                }
+                l += left;
+            }
+        }
+        column += 32;
+        while (column >= g->pitch) column -= g->pitch, row++;
+    }
+}
+
+BITC_INLINE void bitc_sliced_bits(const bitc_sliced *g, const uint64_t *x, const int32_t *nodes, const int16_t *terms,
+                                  const int32_t *tests, const uint8_t *codes, const uint64_t *masks, int32_t planes,
+                                  uint64_t *y, int32_t out_row_words, int32_t out_pixel_words, uint64_t *scratch) {
+    struct bitc_sliced_run r = bitc_sliced_begin(g, x, scratch);
+    const int32_t blocks = bitc_sliced_blocks(g), words = bitc_words(g->out_c);
+    const int32_t entry = g->row_classes * bitc_sliced_row_groups(g) * (g->counter_planes + 2);
+    r.unions = r.made + (ptrdiff_t)planes * words * 64 * BITC_LANE_WORDS;
+    memset(r.made, 0, (size_t)(planes * words * 64) * sizeof(bitc_lanes));
+    for (int32_t block = 0; block < blocks; block++) {
+        bitc_sliced_enter(&r, block);
+        bitc_sliced_classes(&r, masks, block);
+        const int16_t *next = terms;
+        const int32_t *test = tests;
+        const uint8_t *code = codes;
+        for (int32_t i = 0; i < g->out_c; i++) {
+            const int32_t *node = nodes + (ptrdiff_t)i * BITC_SLICED_NODE;
+            next = bitc_sliced_count(&r, node, next);
+            const bitc_lane_word *u = r.counters + (ptrdiff_t)node[0] * g->counter_planes * BITC_LANE_WORDS;
+            for (int32_t p = 0; p < planes; p++, test++, code += entry) {
+                bitc_lane_word *to = r.made + (ptrdiff_t)(p * words * 64 + node[8]) * BITC_LANE_WORDS;
+                bitc_lanes_store(to, bitc_sliced_test(&r, u, *test, code));
+            }
+        }
+        bitc_sliced_turn_out(&r, block, planes * words, y, out_row_words, out_pixel_words);
+    }
+}
+
+/* The counts of one channel in a block as accumulators. */
+BITC_INLINE void bitc_sliced_numbers(const struct bitc_sliced_run *r, int32_t block, const bitc_lane_word *u, int32_t c,
+                                       const int32_t *end, const int32_t *base, int32_t step, int32_t *acc) {
+    const bitc_sliced *g = r->g;
+    const uint32_t mask = ((uint32_t)1 << g->counter_planes) - 1, flip = (uint32_t)end[1];
+    const bitc_lane_word *t = bitc_sliced_column(r, g->special + 1);
+    int32_t row = block * BITC_LANES / g->pitch, column = block * BITC_LANES % g->pitch;
+    for (int32_t group = 0; group < BITC_LANES / 32; group++) {
+        uint64_t rows[32] = {0}, counts[32];
+        rows[0] = bitc_lanes_get(t, group);
+        for (int32_t k = 0; k < g->counter_planes; k++) rows[k + 1] = bitc_lanes_get(u + k * BITC_LANE_WORDS, group);
+        bitc_turn(rows, counts);
+        for (int32_t l = 0; l < 32; l++) {
+            counts[l] = 2 * (((counts[l] >> 1) + (uint32_t)end[0]) & mask) + ((counts[l] & 1) ^ flip);
+        }
+        for (int32_t l = 0; l < 32 && row < g->out_h; l++) {
+            if (column < g->out_w) {
+                int32_t cls = 0;
+                if (g->row_class) cls = g->row_class[row] * g->col_classes + g->col_class[column];
+                acc[((ptrdiff_t)row * g->out_w + column) * g->out_c + c] =
+                    base[(ptrdiff_t)cls * g->out_c + c] - step * (int32_t)counts[l];
+            }
+            if (++column == g->pitch) column = 0, row++;
+        }
+    }
+}
+
+BITC_INLINE void bitc_sliced_acc(const bitc_sliced *g, const uint64_t *x, const int32_t *nodes, const int16_t *terms,
+                                 const int32_t *ends, const int32_t *base, int32_t step, int32_t *acc,
+                                 uint64_t *scratch) {
+    const struct bitc_sliced_run r = bitc_sliced_begin(g, x, scratch);
+    const int32_t blocks = bitc_sliced_blocks(g);
+    for (int32_t block = 0; block < blocks; block++) {
+        bitc_sliced_enter(&r, block);
+        const int16_t *next = terms;
+        for (int32_t i = 0; i < g->out_c; i++) {
+            const int32_t *node = nodes + (ptrdiff_t)i * BITC_SLICED_NODE;
+            next = bitc_sliced_count(&r, node, next);
+            const bitc_lane_word *u = r.counters + (ptrdiff_t)node[0] * g->counter_planes * BITC_LANE_WORDS;
+            bitc_sliced_numbers(&r, block, u, node[8], ends + (ptrdiff_t)i * 2, base, step, acc);
+        }
+    }
+}
+
+#endif
