@@ -15,14 +15,24 @@ F32 = np.float32
 
 
 class Graph:
-    """A growing graph with one float32 input ``x``. Tensors are named by strings; an operand given as an array becomes an initializer."""
+    """A growing graph with a float32 input ``x``. Tensors are named by strings; an operand given as an array becomes an initializer."""
 
     def __init__(self, name: str, shape: Sequence[int], opset: int = 17) -> None:
         self.rng = np.random.default_rng(0)
         self._name, self._opset = name, opset
-        self._input = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, list(shape))
+        self._inputs = [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, list(shape))]
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
+
+    def input(self, name: str, shape: Sequence[int]) -> str:
+        """Another float32 input."""
+        self._inputs.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(shape)))
+        return name
+
+    def named(self, name: str, value: str) -> str:
+        """``value`` under a name of the caller's, as outputs want one."""
+        self._nodes.append(helper.make_node("Identity", [value], [name], f"node_{name}"))
+        return name
 
     def node(self, kind: str, *operands: str | np.ndarray, **attributes: Any) -> str:
         """A node with one result."""
@@ -83,10 +93,10 @@ class Graph:
         pooled = self.node("Flatten", self.node("GlobalAveragePool", x))
         return self.dense(pooled, self.normal(classes, channels))
 
-    def model(self, output: str) -> onnx.ModelProto:
-        """The graph that gives ``output``, checked."""
-        result = onnx.ValueInfoProto(name=output)
-        graph = helper.make_graph(self._nodes, self._name, [self._input], [result], self._constants)
+    def model(self, *outputs: str) -> onnx.ModelProto:
+        """The graph that gives ``outputs``, checked."""
+        results = [onnx.ValueInfoProto(name=output) for output in outputs]
+        graph = helper.make_graph(self._nodes, self._name, self._inputs, results, self._constants)
         made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self._opset)], ir_version=9)
         made = onnx.shape_inference.infer_shapes(made)
         onnx.checker.check_model(made)

@@ -155,24 +155,37 @@ def _step(array: np.ndarray) -> float:
     return float(2.0 ** int((exponent - 24 + trailing).min()))
 
 
+def _softmax(op: Op, x: Interval) -> Interval:
+    """Least where the element is lowest and the others are highest, and the other way round; widened by what float32 may be off.
+
+    An exponential is off by its own error, a relative one, and by that of x - max, |x - max|·u; in the sum the latter counts as much as
+    the element does, so that masked elements, far below the others, do not.
+    """
+    axis = op.attrs["axis"]
+    top = x.hi.astype(np.float64).max(axis=axis, keepdims=True)
+    low, high = (np.exp(ends.astype(np.float64) - top) for ends in (x.lo, x.hi))
+    sum_low, sum_high = (ends.sum(axis=axis, keepdims=True) for ends in (low, high))
+    reach = np.where(np.isfinite(x.lo), top - x.lo, 0) + 1  # -inf is an exact 0
+    in_sum = (reach * high).sum(axis=axis, keepdims=True) / np.maximum(sum_low, np.finfo(np.float64).tiny)
+    relative = 2 * (x.lo.shape[axis] + 4 * LIBM_ULPS + reach + in_sum) * UNIT_ROUNDOFF
+    least = low / (low + np.maximum(sum_high - high, 0))
+    most = high / (high + np.maximum(sum_low - low, 0))
+    if op.attrs["log"]:
+        margin = relative + np.abs(np.log(np.maximum(least, 1e-300))) * UNIT_ROUNDOFF
+        known = np.isfinite(x.lo) & (least > 0)
+        return _outward(np.where(known, np.log(least) - margin, -np.inf), np.minimum(np.log(most) + margin, 0))
+    tiny = float(np.finfo(np.float32).tiny)
+    lo, hi = np.maximum(least * (1 - relative) - tiny, 0), np.minimum(most * (1 + relative) + tiny, 1)
+    known = (x.lo == x.hi) | np.isnan(x.lo)  # of points, what is no number here is none there
+    unknown = (np.isnan(lo) | np.isnan(hi)) & ~known.all(axis=axis, keepdims=True)
+    found = _outward(np.where(unknown, 0, lo), np.where(unknown, 1, hi))
+    return Interval(np.maximum(found.lo, 0), np.minimum(found.hi, 1))
+
+
 def _widened_sum(op: Op, x: Interval) -> Interval:
     """Sums and means of float32 in any order; softmax with its exps: a relative bound from the number of terms."""
     if op.name == "nn.softmax":
-        size = x.lo.shape[op.attrs["axis"]]
-        ends = [np.asarray(evaluate_op(op, [a.astype(np.float64)])) for a in (x.lo, x.hi)]
-        # each exp moves by at most e^(spread), the sum likewise
-        spread = np.max(x.hi.astype(np.float64) - x.lo, axis=op.attrs["axis"], keepdims=True)
-        relative = np.exp(2 * spread) * (1 + 2 * (size + 4 * LIBM_ULPS) * UNIT_ROUNDOFF) - 1
-        # e^x itself has relative error |x|·u from rounding x - max
-        reach = np.abs(x.lo - np.max(x.lo, axis=op.attrs["axis"], keepdims=True)) + 1
-        relative = relative + 2 * reach * UNIT_ROUNDOFF
-        anything = np.isinf(relative)  # the ends are so far apart that e^spread overflows
-        if op.attrs["log"]:
-            lo, hi = np.minimum(*ends) - relative, np.maximum(*ends) + relative
-            return _outward(np.where(anything, -np.inf, lo), np.where(anything, 0, hi))
-        tiny = float(np.finfo(np.float32).tiny)
-        lo, hi = np.minimum(*ends) * (1 - relative) - tiny, np.maximum(*ends) * (1 + relative) + tiny
-        return _outward(np.where(anything, 0, lo), np.where(anything, 1, hi))
+        return _softmax(op, x)
     ends = [np.asarray(evaluate_op(op, [a.astype(np.float64)])) for a in (x.lo, x.hi)]
     size_of = np.asarray(evaluate_op(op, [np.maximum(np.abs(x.lo), np.abs(x.hi)).astype(np.float64)]))
     terms = (

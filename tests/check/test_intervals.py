@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitc.intervals import Interval, _even, evaluate_intervals
+from bitc.intervals import Interval, _even, _softmax, evaluate_intervals
 from bitc.ir import Builder, Graph, TensorType, Value, evaluate
 
 CONV = {"strides": (1, 1), "pads": (1, 0, 0, 1), "dilations": (1, 1), "group": 1}
@@ -138,6 +138,28 @@ def test_argmax_of_overlapping_scores_may_be_any() -> None:
         np.ones((1, 3), np.float32),
     )
     assert (int(unsure.lo[0, 0]), int(unsure.hi[0, 0])) == (0, 2)
+
+
+def test_softmax_of_masked_rows_is_not_widened_by_the_mask() -> None:
+    """-1e9 has a spacing of 64 and -inf none at all: what is masked is 0, the rest keeps its bounds, and a NaN is one."""
+    g = graph((4, 3), lambda b, v: b.add("nn.softmax", v, axis=1))
+    rows = np.array([[1, 2, -1e9], [1, 2, -np.inf], [0, 0, 0], [np.nan, 0, 0]], np.float32)
+    spread = np.array([0.25, 0.25, 64], np.float32)
+    found = evaluate_intervals(g, [rows])[g.outputs[0]]
+    exact = np.exp(rows.astype(np.float64) - 2)
+    exact /= exact.sum(1, keepdims=True)
+    assert (found.lo[:3] <= exact[:3]).all()
+    assert (found.hi[:3] >= exact[:3]).all()
+    assert (found.hi[:3] - found.lo[:3] < 1e-5).all()
+    assert np.isnan(found.lo[3]).all()
+    wide = _softmax(g.ops[-1], Interval(rows[:1] - spread, rows[:1] + spread))
+    assert (wide.lo >= 0).all()
+    assert (wide.hi[0, :2] < [0.45, 0.85]).all()
+    assert (wide.lo[0, :2] > [0.15, 0.6]).all()
+    assert wide.hi[0, 2] < 1e-30
+    endless = _softmax(g.ops[-1], Interval(np.array([[0, 0, 0]], np.float32), np.array([[np.inf, 0, 0]], np.float32)))
+    assert (endless.lo == 0).all()
+    assert (endless.hi == 1).all()
 
 
 def test_softmax_encloses_onnxruntimes() -> None:
