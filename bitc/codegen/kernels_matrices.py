@@ -8,7 +8,7 @@ from math import prod
 from bitc.codegen.assembly import Assembly, Frame
 from bitc.codegen.maps import dtype_of
 from bitc.codegen.plan import Call
-from bitc.ir import Op
+from bitc.ir import DType, Op
 from bitc.ir.packing import words_of
 
 
@@ -50,14 +50,16 @@ def gemm(op: Op, frame: Frame, out: Assembly) -> list[Call]:
 
 
 def matmul(op: Op, frame: Frame, out: Assembly) -> list[Call]:
-    """``k.matmul``: ``bitc_matmul_<dtype>``."""
+    """``k.matmul``: ``bitc_fmatmul``, or of other dtypes ``bitc_matmul_<dtype>``."""
     attrs = op.attrs
     fields = dict(zip(("outer", "inner", "m", "k", "n"), (*attrs["stack"], *attrs["size"]), strict=True))
     for side in "ab":
         numbers = (*attrs[f"{side}_steps"], *attrs[f"{side}_strides"])
         fields |= {f"{side}_{name}": v for name, v in zip(("outer", "inner", "row", "column"), numbers, strict=True)}
     pointers = (*map(out.base, op.operands), out.base(op.result))
-    return [Call(f"bitc_matmul_{dtype_of(op.result)}", (f"&{out.geometry('bitc_matmul', fields)}", *pointers))]
+    dtype = dtype_of(op.result)
+    function = "bitc_fmatmul" if dtype is DType.F32 else f"bitc_matmul_{dtype}"
+    return [Call(function, (f"&{out.geometry('bitc_matmul', fields)}", *pointers))]
 
 
 def dots(op: Op, frame: Frame, out: Assembly) -> list[Call]:

@@ -1,5 +1,6 @@
 """Products and convolutions in any type against NumPy, which wraps integers round as well."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,23 @@ def test_matmul(name: str, transposed: bool) -> None:
         struct = k.ffi.new("bitc_matmul *", fields)
         k.functions[f"bitc_matmul_{name}"](struct, k.pointer(a), k.pointer(held), k.pointer(y))
         np.testing.assert_array_equal(y, a @ b)
+
+
+@pytest.mark.parametrize("order", ["rows", "columns", "neither"])
+def test_float_products_of_few_rows(order: str) -> None:
+    """Whole and broken chunks of both orders, and a left side that lies in columns."""
+    kernel = kernels("f32_matmul.h", isa="portable")
+    for m, k, n in itertools.product((1, 3), (1, 31, 32, 100), (1, 63, 64, 150)):
+        a, b = numbers(np.dtype(np.float32), 2, m, k), numbers(np.dtype(np.float32), 2, k, n)
+        held = b if order == "rows" else np.ascontiguousarray(b.transpose(0, 2, 1))
+        left = np.ascontiguousarray(a.transpose(0, 2, 1)) if order == "neither" else a
+        fields = {"outer": 1, "inner": 2, "m": m, "k": k, "n": n, "a_inner": m * k, "b_inner": k * n}
+        fields |= {"a_row": 1, "a_column": m} if order == "neither" else {"a_row": k, "a_column": 1}
+        fields |= {"b_row": n, "b_column": 1} if order == "rows" else {"b_row": 1, "b_column": k}
+        with guarded((2, m, n), np.dtype(np.float32)) as y:
+            struct = kernel.ffi.new("bitc_matmul *", fields)
+            kernel.functions["bitc_fmatmul"](struct, kernel.pointer(left), kernel.pointer(held), kernel.pointer(y))
+            np.testing.assert_array_equal(y, a @ b)
 
 
 @pytest.mark.parametrize("name", [name for name in DTYPES if name != "f32"])
