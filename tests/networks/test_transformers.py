@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from benchmarks.networks import CASES
-from models.bitnet import SHAPES, Shape, bitnet
 
+from benchmarks.networks import CASES
 from bitc.check import check
 from bitc.codegen.targets import TARGETS, supported_here
 from bitc.compiler import compile
 from bitc.session import Session
+from models.bitnet import SHAPES, Shape, bitnet
 
 pytestmark = pytest.mark.usefixtures("compiler")
 TINY = SHAPES["tiny"]
@@ -42,7 +42,7 @@ def test_a_decoder_lies_inside_its_intervals(target: str, tokens: int, tmp_path:
 
 @pytest.mark.parametrize("shape", [TINY, Shape(48, 1, 3, 3, 80), Shape(64, 1, 4, 1, 96)])
 def test_steps_are_the_prompt(shape: Shape, tmp_path: Path) -> None:
-    """Three tokens one by one, keys and values handed on, give what they give together, but for codes of 8 bits that round the other way."""
+    """Three tokens one by one, keys and values handed on, give what they give together, but for codes that round the other way."""
     x = np.random.default_rng(5).standard_normal((3, shape.width)).astype(np.float32)
     together = built(bitnet(shape, past=0, tokens=3), tmp_path / "prompt").run(None, {"x": x})[0]
     kept: dict[str, np.ndarray] = {}
