@@ -19,6 +19,7 @@ from bitc.passes.padding import ExactPadding
 from bitc.passes.pads import AbsorbPads
 from bitc.passes.pull_scales import PullScales
 from bitc.passes.recognise import RecogniseCodes
+from bitc.passes.softmax_comparisons import CompareSoftmax
 from bitc.passes.split_planes import SplitPlanes
 from bitc.passes.straight_through import StraightThrough
 from bitc.passes.thresholds import Thresholds
@@ -42,6 +43,7 @@ def to_codes(
         FlattenVolumes(),
         CommonSubexpressions(),
         StraightThrough(),
+        CompareSoftmax(),
         SinkViews(),
         Canonicalise(),
         IntegerChains(),
@@ -79,6 +81,7 @@ KNOWN_PASSES: dict[str, type[Pass]] = {
         FlattenVolumes,
         CommonSubexpressions,
         StraightThrough,
+        CompareSoftmax,
         SinkViews,
         IntegerChains,
         AbsorbPads,
