@@ -102,7 +102,7 @@ def plan_map(
             lines.append(f"const {VALUE_CTYPES[dtype]} {known[slot.inner]} = {element};")
     _body_lines(body, known, lines)
     for value, result in zip(body.outputs, results, strict=True):
-        made = f"bitc_to_f16({known[value]})" if dtype_of(value) is DType.F16 else known[value]
+        made = _STORED.get(dtype_of(value), "{}").format(known[value])
         lines.append(f"{result}[{lanes[result].index()}] = {made};")
     read = {word for line in lines for word in re.findall(r"\w+", line.partition(" = ")[2])}
     lines += [f"(void){known[slot.inner]};" for slot in slots.values() if known[slot.inner] not in read]
@@ -125,8 +125,12 @@ class _Slot:
         return CTYPES[dtype_of(self.inner)]
 
 
+_STORED = {DType.F16: "bitc_to_f16({})", DType.BOOL: "(uint8_t){}"}
+"""How a number is turned into what lies in memory."""
+
+
 def _body_lines(body: Graph, known: dict[Value, str], lines: list[str]) -> None:
-    limits = ranges(body)
+    limits, wide_truth = ranges(body), _is_wide(body)
     for op in body.ops:
         if op.name == "nn.constant":
             continue
@@ -137,7 +141,17 @@ def _body_lines(body: Graph, known: dict[Value, str], lines: list[str]) -> None:
         known[op.result] = f"v{len(lines)}"
         if dtype in NARROW and not text.startswith("("):
             text = f"({CTYPES[dtype]})({text})"
-        lines.append(f"const {VALUE_CTYPES[dtype_of(op.result)]} v{len(lines)} = {text};")
+        ctype = VALUE_CTYPES[dtype]
+        if dtype is DType.BOOL and wide_truth:
+            ctype, text = "int32_t", text.removeprefix("(uint8_t)")
+        lines.append(f"const {ctype} v{len(lines)} = {text};")
+
+
+def _is_wide(body: Graph) -> bool:
+    """Whether all numbers have 32 bits or more. Then truths get as many: compilers take as many lanes as the narrowest element fits
+    in a vector, and keep several vectors of everything else."""
+    dtypes = {dtype_of(value) for value in body.values()}
+    return all(dtype.bytes >= 4 for dtype in dtypes if dtype is not DType.BOOL)
 
 
 def _read(element: str, dtype: DType) -> str:
