@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -18,6 +19,7 @@ from bitc.codegen.families import generate_family
 from bitc.codegen.targets import Target, family
 from bitc.codegen.targets import target as target_named
 from bitc.errors import Diagnostic, OptionError
+from bitc.firing import with_firing_rates
 from bitc.frontend import import_model
 from bitc.ir import Graph
 from bitc.ir.printer import print_graph
@@ -41,7 +43,7 @@ class Options:
     ``dims`` binds symbolic dimensions; ``values`` promises the values inputs take; ``sign_zero`` is exact, plus or minus; ``mst`` is auto,
     on or off; ``pipeline`` replaces the default passes (text). ``limits`` change which models are taken, never a result, and are not
     recorded. ``tuning`` names a file of measured times (:mod:`bitc.tuning`). ``states``: the outputs that carry inputs to the next call
-    (:mod:`bitc.states`).
+    (:mod:`bitc.states`). ``calibrate`` names samples on which firing rates are measured (:mod:`bitc.firing`).
     """
 
     dims: Mapping[str, int] = field(default_factory=dict)
@@ -52,6 +54,7 @@ class Options:
     limits: Limits = field(default_factory=Limits)
     tuning: str | None = None
     states: States = field(default_factory=dict)
+    calibrate: str | None = None
 
     def as_arguments(self) -> dict[str, Any]:
         """Keyword arguments of :func:`compile`."""
@@ -79,6 +82,7 @@ def compile(
     pool: str | None = None,
     c_flags: Sequence[str] = (),
     states: States | None = None,
+    calibrate: str | Path | None = None,
 ) -> Artifact:
     """Compile the ONNX file ``path`` into the artefact folder ``out`` (default: ``<name>-<target>`` in the working directory).
 
@@ -89,7 +93,8 @@ def compile(
     ``profile`` makes a build that times its layers (:mod:`bitc.profile`); ``threads``: how many may share a call, which changes no
     result; ``pool``: who brings them, ``pthreads`` (default), ``openmp`` or ``none``: the C program that calls. ``c_flags`` are further
     flags for the C compiler, the last word (``-O1`` builds faster). ``states``: inputs that are states, each with the output that
-    carries it to the next call, or ``"auto"`` (:mod:`bitc.states`); the library then has ``init`` and ``step`` too.
+    carries it to the next call, or ``"auto"`` (:mod:`bitc.states`); the library then has ``init`` and ``step`` too. ``calibrate``: an
+    .npz of samples, on which it is measured how many inputs of each product are not zero (:mod:`bitc.firing`).
     ``target`` may be a family of targets (``auto``): see :mod:`bitc.codegen.families`.
     Raises a :class:`bitc.errors.BitcError`; then nothing is written.
     """
@@ -102,7 +107,17 @@ def compile(
         )
     kept = tuning or (tuning_file(chosen) if tune else None)
     tuned = str(kept) if kept else None
-    options = Options(dims or {}, values or {}, sign_zero, mst, pipeline, limits or Limits(), tuned, states or {})
+    options = Options(
+        dims or {},
+        values or {},
+        sign_zero,
+        mst,
+        pipeline,
+        limits or Limits(),
+        tuned,
+        states or {},
+        str(calibrate) if calibrate else None,
+    )
     check_emit(emit)
     crew = crew_of(threads, pool, profile)
     trace = trace if trace is not None else Trace()
@@ -149,7 +164,10 @@ def lower(path: str | Path, target: Target, options: Options, trace: Trace) -> G
 def imported_model(path: str | Path, options: Options) -> Graph:
     """The model as it stands, with what ``options`` promise of its inputs."""
     states = states_of(path, options.states)
-    return assume_values(import_model(path, dims=options.dims, limits=options.limits, states=states), options.values)
+    imported = import_model(path, dims=options.dims, limits=options.limits, states=states)
+    if options.calibrate is not None:
+        imported = with_firing_rates(imported, Path(options.calibrate))
+    return assume_values(imported, options.values)
 
 
 def lowered(imported: Graph, target: Target, options: Options, trace: Trace) -> Graph:
@@ -190,6 +208,8 @@ def _recorded(options: Options) -> dict[str, str]:
         recorded["sign-zero"] = options.sign_zero
     if options.mst != "auto":
         recorded["mst"] = options.mst
+    if options.calibrate is not None:
+        recorded["calibrate"] = hashlib.sha256(Path(options.calibrate).read_bytes()).hexdigest()[:16]
     if options.pipeline is not None:
         recorded["pipeline"] = options.pipeline
     elif options.tuning is not None:

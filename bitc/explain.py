@@ -49,6 +49,9 @@ _FLOAT = Family("float", "no smaller form is proved: float32 sums of the file's 
 _SIGNS = Family(
     "float", "weights ±a and an input of floats, read at few places: adds and subtracts floats", _TO_INTEGERS
 )
+_EVENTS = Family(
+    "float", "an input of mostly zeros, by its measured firing rate: float32 sums over what is not 0", _TO_INTEGERS
+)
 _COMPUTED = Family("float", "both factors are computed while the network runs: float32 sums", _TO_INTEGERS)
 _PLAIN = Family("", "an element type without kernels of its own: plain sums in the file's own numbers", _TO_INTEGERS)
 
@@ -68,6 +71,7 @@ FAMILIES: Mapping[str, Family] = {
     "k.fconv": _FLOAT,
     "k.fdepthwise": _FLOAT,
     "k.fconv_w1": _SIGNS,
+    "k.fconv_events": _EVENTS,
     "k.gemm": _COMPUTED,
     "k.matmul": _PLAIN,
     "k.plain_conv": _PLAIN,
@@ -91,7 +95,8 @@ class Product:
     """A layer that multiplies. ``macs`` as the model states them; ``seconds`` and ``time_share`` None where nothing was timed.
 
     ``why``: what kept it from one bit by one bit, "" if nothing did; ``hint``: how to export it better, ``hint_is_general``
-    if nothing more is known than what its kernels' family asks for; ``costs``: what was weighed.
+    if nothing more is known than what its kernels' family asks for; ``costs``: what was weighed. ``firing_rate``: the share of its inputs
+    that are not zero, None where ``--calibrate`` did not measure it.
     """
 
     node: str
@@ -111,6 +116,7 @@ class Product:
     macs_share: float
     seconds: float | None
     time_share: float | None
+    firing_rate: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +262,7 @@ def _product(layer: Mapping[str, Any], form: str, macs: int, seconds: float | No
         macs_share=layer["macs"] / macs,
         seconds=seconds,
         time_share=_share(seconds, total),
+        firing_rate=layer.get("firing_rate"),
     )
 
 

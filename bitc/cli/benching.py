@@ -13,6 +13,7 @@ from rich.text import Text
 from bitc.cli.console import out, progress
 from bitc.cli.inspecting import first_node
 from bitc.cli.options import (
+    CalibrateOption,
     DimOption,
     LimitOption,
     ModelArgument,
@@ -61,6 +62,7 @@ def bench_command(
     sign_zero: SignZeroOption = SignZero.EXACT,
     mst: MstOption = Mst.AUTO,
     state: StateOption = None,
+    calibrate: CalibrateOption = None,
     limit: LimitOption = None,
     case: Annotated[
         str, typer.Option("--case", metavar="NAME", help="What to call it in JSON. (default: the file's name)")
@@ -68,7 +70,7 @@ def bench_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print lines of JSON, errors too.")] = False,
 ) -> None:
     """Compile a model, keep nothing, and time calls of it from Python, in rounds interleaved with other runtimes."""
-    options = compile_options(dim, values, sign_zero, limit, mst=mst, state=state)
+    options = compile_options(dim, values, sign_zero, limit, mst=mst, state=state, calibrate=calibrate)
     from bitc.bench import bench
 
     with progress() as step:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from bitc.cli.console import out, progress
 from bitc.cli.options import (
+    CalibrateOption,
     DimOption,
     LimitOption,
     ModelArgument,
@@ -50,6 +51,7 @@ def compile_command(
     sign_zero: SignZeroOption = SignZero.EXACT,
     mst: MstOption = Mst.AUTO,
     state: StateOption = None,
+    calibrate: CalibrateOption = None,
     limit: LimitOption = None,
     emit: Annotated[str, typer.Option("--emit", metavar="LIST", help="Which of c, so, ir, pyext to write.")] = "c,so",
     threads: Annotated[
@@ -84,7 +86,7 @@ def compile_command(
     time_passes: Annotated[bool, typer.Option("--time-passes", help="Show where the time goes.")] = False,
 ) -> None:
     """Compile an ONNX file to a folder with C, header, weights and a shared library."""
-    options = compile_options(dim, values, sign_zero, limit, pipeline, tuning, mst, state)
+    options = compile_options(dim, values, sign_zero, limit, pipeline, tuning, mst, state, calibrate)
     from bitc.compiler import compile
     from bitc.passes.pipeline import Trace
 

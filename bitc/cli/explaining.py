@@ -11,6 +11,7 @@ from rich.text import Text
 from bitc.cli.console import out, print_json, progress
 from bitc.cli.inspecting import first_node
 from bitc.cli.options import (
+    CalibrateOption,
     DimOption,
     JsonOption,
     LimitOption,
@@ -39,6 +40,7 @@ def explain_command(
     sign_zero: SignZeroOption = SignZero.EXACT,
     mst: MstOption = Mst.AUTO,
     state: StateOption = None,
+    calibrate: CalibrateOption = None,
     limit: LimitOption = None,
     time: Annotated[
         bool | None,
@@ -47,7 +49,7 @@ def explain_command(
     as_json: JsonOption = False,
 ) -> None:
     """For each product its form, why, what would be better, and its share of work and time. Nothing is kept."""
-    options = compile_options(dim, values, sign_zero, limit, mst=mst, state=state)
+    options = compile_options(dim, values, sign_zero, limit, mst=mst, state=state, calibrate=calibrate)
     from bitc.explain import explain
 
     with progress() as step:
@@ -122,7 +124,13 @@ def _product_lines(product: Product, width: int, timed: bool) -> list[Text]:
         )
     ]
     hint = "" if product.hint_is_general else product.hint
-    entries = [("because", product.why), *(("cost", cost) for cost in product.costs), ("better", hint)]
+    fires = "" if product.firing_rate is None else f"{100 * product.firing_rate:.1f} % of its inputs are not 0"
+    entries = [
+        ("fires", fires),
+        ("because", product.why),
+        *(("cost", cost) for cost in product.costs),
+        ("better", hint),
+    ]
     return [*lines, *(Text(f"   {label:<8} {text}") for label, text in entries if text)]
 
 

@@ -73,6 +73,15 @@ StateOption = Annotated[
         show_default=False,
     ),
 ]
+CalibrateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibrate",
+        metavar="FILE.npz",
+        help="Samples by input name: where few inputs of a layer are not zero on them, and it is faster, zeros are skipped.",
+        show_default=False,
+    ),
+]
 PipelineOption = Annotated[
     str | None,
     typer.Option(
@@ -138,6 +147,7 @@ def compile_options(
     tuning: Path | None = None,
     mst: Mst = Mst.AUTO,
     state: Sequence[str] | None = None,
+    calibrate: Path | None = None,
 ) -> Options:
     """The compiler's options from the command line's. Raises :class:`OptionError`."""
     dims, promises = pairs("--dim", dim, dimension), pairs("--values", values, parse_values)
@@ -153,4 +163,5 @@ def compile_options(
         limits=limits,
         tuning=str(tuning) if tuning is not None else None,
         states=",".join(state or ()),
+        calibrate=str(calibrate) if calibrate is not None else None,
     )

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from bitc.cli.console import err, out, print_json, progress, report_error
 from bitc.cli.options import (
+    CalibrateOption,
     DimOption,
     JsonOption,
     LimitOption,
@@ -61,12 +62,13 @@ def check_command(
     sign_zero: SignZeroOption = SignZero.EXACT,
     mst: MstOption = Mst.AUTO,
     state: StateOption = None,
+    calibrate: CalibrateOption = None,
     limit: LimitOption = None,
     pipeline: PipelineOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the compiled network with onnxruntime (qonnx for QONNX files), tensor by tensor."""
-    options = compile_options(dim, values, sign_zero, limit, pipeline, mst=mst, state=state)
+    options = compile_options(dim, values, sign_zero, limit, pipeline, mst=mst, state=state, calibrate=calibrate)
     samples = _samples(inputs)
     from bitc.check import check
 

@@ -49,6 +49,7 @@ def build_program(
         elif op.name not in ("nn.constant", "k.view"):
             program.steps.append(_single(op, out, shared.get(op)))
     reasons = {node: (why, hint) for node, why, hint in graph.attrs.get("why_not_one_bit", ())}
+    rates: dict[str, float] = dict(graph.attrs.get("firing_rates", ()))
     costs: dict[str, list[str]] = {}
     for node, text in graph.attrs.get("form_costs", ()):
         costs.setdefault(node, []).append(text)
@@ -56,6 +57,8 @@ def build_program(
         if entry["macs"] and entry["node"] in contracts:
             entry["contract"] = contracts[entry["node"]]
             entry["why"], entry["hint"] = reasons.get(entry["node"], ("", ""))
+            if entry["node"] in rates:
+                entry["firing_rate"] = round(rates[entry["node"]], 6)
             if entry["node"] in costs:
                 entry["costs"] = costs[entry["node"]]
     return program
@@ -129,6 +132,7 @@ def layer(op: Op, functions: list[str]) -> dict[str, Any]:
         "k.sliced_bits",
         "k.fconv",
         "k.fconv_w1",
+        "k.fconv_events",
         "k.fdepthwise",
         "k.iconv",
         "k.iconv_placed",
@@ -159,6 +163,10 @@ def form(op: Op) -> str:
             return "2x2 bits by table"
         case "k.fconv_w1":
             return "float32 x 1 bit"
+        case "k.fconv_events":
+            return "float32, events"
+        case "k.events":
+            return "places of what is not 0"
         case "k.pack" | "k.pack_bit":
             return "numbers to bits"
         case "k.index_bit" | "k.interleave":

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bitc.codegen import kernels_index, kernels_integer, kernels_matrices, kernels_sliced
+from bitc.codegen import kernels_events, kernels_index, kernels_integer, kernels_matrices, kernels_sliced
 from bitc.codegen.assembly import Assembly, Frame
 from bitc.codegen.kernels_index import element_name
 from bitc.codegen.maps import dtype_of
@@ -422,6 +422,7 @@ _EMITTERS: Mapping[str, Callable[[Op, Frame, Assembly], list[Call]]] = {
     "k.map": _map,
     **kernels_matrices.EMITTERS,
     **kernels_index.EMITTERS,
+    **kernels_events.EMITTERS,
 }
 
 BY_IMAGE = frozenset(
@@ -433,6 +434,7 @@ BY_IMAGE = frozenset(
         "k.sliced_bits",
         "k.fconv",
         "k.fconv_w1",
+        "k.fconv_events",
         "k.fdepthwise",
         "k.pack",
         "k.pack_bit",

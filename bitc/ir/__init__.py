@@ -4,6 +4,7 @@ from bitc.ir import (  # noqa: F401  (declare the ops)
     k,
     k_coded,
     k_dots,
+    k_events,
     k_float,
     k_index,
     k_integer,

@@ -16,6 +16,7 @@ from bitc.ir.types import BufferType
 from bitc.passes import lower_codes, lower_dots, lower_index, lower_integers, lower_linear, lower_moves, lower_numbers
 from bitc.passes.base import Pass
 from bitc.passes.coded_costs import CODED_COSTS
+from bitc.passes.event_costs import EVENT_COSTS
 from bitc.passes.lower_coded import weight_bytes
 from bitc.passes.lower_moves import as_shape
 from bitc.passes.lowering import KernelForms, Lowering, Refused, halo_needs, physical_shape, tensor_type
@@ -86,7 +87,8 @@ class Lower(Pass):
     def run(self, graph: Graph) -> Graph:
         bits, costs = WeightForm(self.bit_block, self.byte_rows), CODED_COSTS.get(self.integers)
         lanes = LANES.get(self.integers, LANES["portable"])
-        forms = KernelForms(bits, self.float_block, INTEGER_FORMS[self.integers], costs, lanes)
+        events = EVENT_COSTS.get(self.integers)
+        forms = KernelForms(bits, self.float_block, INTEGER_FORMS[self.integers], costs, lanes, events)
         low = Lowering(graph, forms, needs=halo_needs(graph), users=graph.users(), weight_bytes=weight_bytes(graph))
         inputs = [
             _input_buffer(value, low) for value in graph.inputs

@@ -12,6 +12,7 @@ from bitc.ir import Builder, CodeType, DType, Graph, Op, TensorType, Value
 from bitc.ir.k import NO_HALO
 from bitc.ir.numeric import dense_strides
 from bitc.ir.packing import pack_floats
+from bitc.passes.lower_events import by_events
 from bitc.passes.lower_moves import arrange, as_shape, memory_axes
 from bitc.passes.lowering import Lowering, Refused, canonical, physical_array, physical_shape, tensor_type
 from bitc.passes.padding import code_constant
@@ -51,13 +52,16 @@ def lower_product(op: Op, low: Lowering) -> None:
     x, attrs = product_window(op, weights, 0.0, low)
     halo, group, block = low.halo(op.result), op.attrs.get("group", 1), low.forms.float_block
     blocked = {"channels": weights.shape[0], "block": block, "group": group}
+    made: Value | None = None
     if group == 1 and op.name.startswith("q.") and bool(np.isin(weights, (-1, 1)).all()):
         kernel, packed = "k.fconv_w1", np.packbits(pack_floats(weights, block) < 0, axis=-1, bitorder="little")
     elif group > 1 and weights.shape[:2] == (group, 1):
         kernel, packed, blocked = "k.fdepthwise", np.ascontiguousarray(weights[:, 0].transpose(1, 2, 0)), {}
     else:
+        made = by_events(op, x, weights, attrs, halo, low)
         kernel, packed = "k.fconv", np.stack([pack_floats(part, block) for part in np.split(weights, group)])
-    made = low.add(kernel, x, low.constant(packed), like=op, halo=halo, **attrs, **blocked)
+    if made is None:
+        made = low.add(kernel, x, low.constant(packed), like=op, halo=halo, **attrs, **blocked)
     low.put(op.result, as_shape(made, physical_shape(tensor_type(op.result)), op, low) if not any(halo) else made, halo)
 
 

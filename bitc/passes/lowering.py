@@ -14,6 +14,7 @@ from bitc.ir.integer_packing import IntegerForm
 from bitc.ir.k import NO_HALO, Halo
 from bitc.ir.packing import WeightForm, pack_codes, words_of
 from bitc.passes.coded_costs import CodedCosts
+from bitc.passes.event_costs import EventCosts
 
 NHWC_AXES = (0, 2, 3, 1)
 
@@ -22,13 +23,14 @@ NHWC_AXES = (0, 2, 3, 1)
 class KernelForms:
     """How the target's kernels want their constants: bit weights, channels in a block of float and of sign weights, integers.
     ``coded``: what these cost as bytes and as codes of few bits; None where there are no kernels on codes. ``lanes``: pixels of a vector
-    of bit planes."""
+    of bit planes. ``events``: what products by events cost; None where there are no such kernels."""
 
     bits: WeightForm
     float_block: int
     integers: IntegerForm
     coded: CodedCosts | None
     lanes: int
+    events: EventCosts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ def tensor_type(value: Value) -> TensorType | CodeType:
 
 @dataclass(slots=True)
 class Lowering:
-    """The k graph under construction; ``weight_bytes``: of all products of numbers in the graph it is made from."""
+    """The k graph under construction; ``weight_bytes``: of all products of numbers in the graph it is made from. ``events``: the lists
+    of what is not zero in a buffer."""
 
     graph: Graph
     forms: KernelForms
@@ -99,6 +102,7 @@ class Lowering:
     needs: dict[Value, tuple[Halo, float]] = field(default_factory=dict)
     users: dict[Value, list[Op]] = field(default_factory=dict)
     weight_bytes: int = 0
+    events: dict[Value, Value] = field(default_factory=dict)
 
     def add(self, name: str, *operands: Value, like: Op | None, **attrs: Any) -> Value:
         """Append a k op with one result that carries the location of ``like``."""

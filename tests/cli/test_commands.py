@@ -51,6 +51,7 @@ def test_compile_passes_every_option_on(fake: FakeCompiler, tmp_path: Path, caps
     ]
     arguments += ["--limit", "nodes=70", "--limit", "rank=5", "--threads", "3", "--pool", "openmp"]
     arguments += ["--tune", "--tuning", "times.json", "--state", "h=h_out", "--state", "auto"]
+    arguments += ["--calibrate", "samples.npz"]
     assert main([*arguments, "--pipeline", "a,b{c=1}", "--time-passes"]) == 0
     (call,) = fake.calls
     del call["trace"]
@@ -69,6 +70,7 @@ def test_compile_passes_every_option_on(fake: FakeCompiler, tmp_path: Path, caps
         "sign_zero": "plus",
         "mst": "on",
         "states": "h=h_out,auto",
+        "calibrate": "samples.npz",
         "pipeline": "a,b{c=1}",
         "limits": Limits(nodes=70, rank=5),
     }

@@ -57,6 +57,7 @@ class Options:
     limits: Limits = field(default_factory=Limits)
     tuning: str | None = None
     states: Mapping[str, str] | str = field(default_factory=dict)
+    calibrate: str | None = None
 
     def as_arguments(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}

@@ -26,10 +26,28 @@ PORTABLE, AVX2, AVX512, NEON = " -k portable", " -k avx2", " -k avx512", " -k ne
 BCONV, GROUPED, PACK, PAIRS = "test_bconv.py", "test_bconv_grouped.py", "test_bpack.py", "test_bpairs.py"
 FCONV, GEMM, POOL, REDUCE = "test_f32_conv.py", "test_f32_gemm.py", "test_f32_pool.py", "test_f32_reduce.py"
 ICONV, IDEPTH, WINOGRAD, PLAIN = "test_iconv.py", "test_idepthwise.py", "test_iwinograd.py", "test_plain_products.py"
-SLICED, FUNCTIONS, DOTS = "test_sliced.py", "test_functions.py", "test_bdots.py"
+SLICED, FUNCTIONS, DOTS, EVENTS = "test_sliced.py", "test_functions.py", "test_bdots.py", "test_f32_events.py"
 TAP, RIGHT = "i < g->taps_h; i++", "(ptrdiff_t)j * g->tap_words"
 
 BREAKS = (
+    Break(
+        "events",
+        "a row of the window too few",
+        "f32_events_portable.h",
+        "tap < g->taps_h",
+        "tap + 1 < g->taps_h",
+        EVENTS + PORTABLE,
+    ),
+    Break(
+        "events", "weights of the tap before", "f32_events.h", "g->taps_w - at", "g->taps_w - at - 1", EVENTS + PORTABLE
+    ),
+    Break(
+        "events", "the last event of a window", "f32_events.h", "- starts[at];", "- starts[at] - 1;", EVENTS + PORTABLE
+    ),
+    Break(
+        "events", "a lost tail of channels", "f32_events_avx2.h", "for (; c < end; c++)", "for (; 0;)", EVENTS + AVX2
+    ),
+    Break("events", "NaN is no event", "f32_events_avx2.h", "_CMP_EQ_OQ", "_CMP_EQ_UQ", EVENTS + AVX2),
     Break("bits", "one row of taps too few", "bconv_portable.h", TAP, "i + 1 < g->taps_h; i++", BCONV + PORTABLE),
     Break(
         "bits",
