@@ -35,5 +35,5 @@ EVENT_COSTS: dict[str, EventCosts] = {
     "avx2": EventCosts(dense=0.0225, place=0.12, window=5.0, event=0.5, channel=0.07),
     "avx512": EventCosts(dense=0.012, place=0.12, window=5.0, event=0.5, channel=0.07),
 }
-"""By the kernels' instruction set. Measured: portable and avx2 on a Zen 3, whose L2 cache bounds an event's weights. avx512 runs avx2's
-kernels, and its dense kernel is taken to be twice as fast. There are no such kernels for other sets."""
+"""By the kernels' instruction set. Measured: portable and avx2 on a Zen 3, whose L2 cache bounds an event's weights. avx512 is an
+estimate: its dense kernel is taken to be twice as fast as avx2's. There are no such kernels for other sets."""

@@ -47,6 +47,7 @@ BREAKS = (
     Break(
         "events", "a lost tail of channels", "f32_events_avx2.h", "for (; c < end; c++)", "for (; 0;)", EVENTS + AVX2
     ),
+    Break("events", "channels of the next block", "f32_events_avx512.h", "0xff : ", "0x7f : ", EVENTS + AVX512),
     Break("events", "NaN is no event", "f32_events_avx2.h", "_CMP_EQ_OQ", "_CMP_EQ_UQ", EVENTS + AVX2),
     Break("bits", "one row of taps too few", "bconv_portable.h", TAP, "i + 1 < g->taps_h; i++", BCONV + PORTABLE),
     Break(

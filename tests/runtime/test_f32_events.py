@@ -15,7 +15,7 @@ from bitc.ir.numeric import convolve
 from .f32_geometry import Array, load
 from .harness import Kernels, guarded
 
-ISAS = ("portable", "avx2")
+ISAS = ("portable", "avx2", "avx512")
 
 
 @dataclass(frozen=True, slots=True)
