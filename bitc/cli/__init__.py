@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from bitc.cli import benching, build, doctor, explaining, inspecting, operators, reporting, running, verify
+from bitc.cli import benching, build, doctor, explaining, inspecting, operators, reporting, running, stepping, verify
 from bitc.cli.console import report_crash, report_error
 from bitc.errors import BitcError, Diagnostic, ModelError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("compile")(build.compile_command)
+app.command("step")(stepping.step_command)
 app.command("check")(verify.check_command)
 app.command("run")(running.run_command)
 app.command("inspect")(inspecting.inspect_command)
