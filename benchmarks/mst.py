@@ -4,6 +4,8 @@ benchmarks.mst`` prints a table.
 Networks of three equal 3x3 layers with zero padding and batch normalisation, whose channels differ from an earlier one's in a part d of
 their weights; the time of a layer is half the difference between three layers and one. All libraries have turns in each round; the
 lowest times count, as whatever else the machine does only adds to them.
+
+With ``--networks FILE.onnx...`` whole networks of one input instead: without trees, and with those that the cost model picks.
 """
 
 from __future__ import annotations
@@ -78,6 +80,31 @@ def measure(size: int, channels: int, d: float, target: str, flags: tuple[str, .
     return {mst: (times[f"{mst}{LAYERS}"] - times[f"{mst}1"]) / (LAYERS - 1) for mst in USES}
 
 
+def whole_network(model: Path, target: str, rounds: int) -> dict[str, float]:
+    """Microseconds of a call of ``model``, all layers on words of channels (``off``) and as the cost model has it (``auto``)."""
+    with tempfile.TemporaryDirectory() as folder:
+        sessions = {
+            mst: bitc.compile(model, target=target, out=Path(folder) / mst, mst=mst).session()
+            for mst in ("auto", "off")
+        }
+        (value,) = sessions["off"].get_inputs()
+        shape = [size if isinstance(size, int) else 1 for size in value.shape]
+        x = np.random.default_rng(1).standard_normal(shape).astype(F32)
+        auto, off = ([y.tobytes() for y in session.run(None, {value.name: x})] for session in sessions.values())
+        assert auto == off, "the bits differ"
+        times: dict[str, list[float]] = {mst: [] for mst in sessions}
+        for _ in range(rounds):
+            for mst, session in sessions.items():
+                started = time.perf_counter()
+                session.run(None, {value.name: x})
+                times[mst].append((time.perf_counter() - started) * 1e6)
+    return {
+        f"{mst} {name}": float(f(found))
+        for mst, found in times.items()
+        for name, f in (("least", min), ("median", np.median))
+    }
+
+
 def main() -> None:
     """Print the table of a target."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -87,9 +114,17 @@ def main() -> None:
     parser.add_argument("--distances", type=float, nargs="*", default=DISTANCES)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--core", type=int)
+    parser.add_argument("--networks", type=Path, nargs="+", default=(), help="time these whole networks instead")
     options = parser.parse_args()
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
+    for path in options.networks:
+        found = whole_network(path, options.target, options.rounds)
+        ratios = (found[f"off {name}"] / found[f"auto {name}"] for name in ("least", "median"))
+        said = ", ".join(f"{name} {microseconds:.1f} us" for name, microseconds in found.items())
+        print(f"{path.stem}: {said}; off/auto {' least, '.join(f'{ratio:.2f}' for ratio in ratios)} median", flush=True)
+    if options.networks:
+        return
     flags = (SCALAR if options.scalar else ()) + (("-DBITC_LANES_32",) if options.words == 32 else ())
     print(
         f"{'layer':10} {'d':>5} {'trees us':>9} {'tables us':>9} {'words us':>9} {'words/trees':>12} {'words/tables':>12}"

@@ -21,8 +21,10 @@ from models.mst import projection
 from models.mst.projection import Edges, distance, price_for, project, project_words, tree_of
 from models.mst.table import table
 from tests.networks.building import built, outputs, right_answers
+from tests.networks.published import mnist
 
 ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared"
 TRAINED = sorted((ROOT / "models" / "mst").glob("*.onnx"))
 RNG = np.random.default_rng(0)
 F32 = np.float32
@@ -123,16 +125,30 @@ def test_trained_networks_are_what_is_stated(model: Path) -> None:
         assert [tree.mean_distance for tree in trees] == pytest.approx([wanted] * 3, abs=0.002)
 
 
+def held_out(model: Path, split_seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The images that the network of ``model`` has not seen, and their classes."""
+    if model.stem.startswith("digits"):
+        with np.load(ROOT / "models" / "digits_test.npz") as data:
+            return data["x"], data["y"]
+    if not (SHARED / "data/mnist").is_dir():
+        pytest.skip("MNIST is not beside this checkout (../shared/data/mnist)")
+    images, labels = mnist(SHARED)
+    last = np.random.default_rng(split_seed).permutation(len(images))[-2000:]
+    return (images[last, None] / 127.5 - 1).astype(F32), labels[last]
+
+
 @pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize("model", TRAINED, ids=lambda path: path.stem)
 def test_trained_networks_keep_their_accuracy(model: Path) -> None:
-    with np.load(ROOT / "models" / "digits_test.npz") as data:
-        found = right_answers(outputs(built(model, "portable"), {"x": data["x"]})[0], data["y"])
-    assert abs(found - json.loads(model.with_suffix(".json").read_text())["correct"]) <= 1
+    facts = json.loads(model.with_suffix(".json").read_text())
+    x, y = held_out(model, facts["split_seed"])
+    found = right_answers(outputs(built(model, "portable"), {"x": x})[0], y)
+    assert abs(found - facts["correct"]) <= 1
 
 
-def test_the_page_has_the_table() -> None:
-    runs = json.loads((ROOT / "models" / "mst" / "digits_mst.json").read_text())["runs"]
+@pytest.mark.parametrize("data", ["digits", "mnist"])
+def test_the_page_has_the_tables(data: str) -> None:
+    runs = json.loads((ROOT / "models" / "mst" / f"{data}_mst.json").read_text())["runs"]
     assert table(runs) in (ROOT / "docs" / "mst.md").read_text(encoding="utf-8")
 
 
