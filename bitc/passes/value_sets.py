@@ -167,6 +167,8 @@ class ValueSets:
             return self.of(op.operands[0])
         if op.name in ("nn.concat", "nn.pad"):
             return self._joined(op)
+        if op.name == "nn.softmax" and not op.attrs["log"]:
+            return Range(0.0, 1.0)
         if op.decl.elementwise:
             return _elementwise_fact(op, [self.of(operand) for operand in op.operands]) or ratio_range(op)
         return None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from passes.harness import leaves, op_names, parse, same_meaning, transforms
 
-from bitc.ir import Value
+from bitc.ir import Value, evaluate
 from bitc.passes.straight_through import StraightThrough
 
 F32 = np.float32
@@ -80,7 +80,7 @@ def test_minus_zero_gives_a_zero_or_a_sign(q: str) -> None:
 OTHER = {
     "another threshold": (QS["where greater"].replace("%x, %o", "%x, %p"), CLIPS["max first"]),
     "reversed sign": (QS["where greater"].replace("%p, %m", "%m, %p"), CLIPS["max first"]),
-    "a wider clip": (QS["sign"], CLIPS["max first"].replace("%x, %m", "%x, %two")),
+    "a wider clip": (QS["sign"], CLIPS["max first"].replace("%x, %m", "%x, %four")),
     "one bound only": (QS["sign"], "%t = nn.max %x, %m : f32[SIZE]"),
     "no clip": (QS["sign"], "%t = nn.neg %x : f32[SIZE]"),
     "the clip of another value": (
@@ -93,8 +93,8 @@ OTHER = {
 @pytest.mark.parametrize("what", OTHER)
 def test_other_residues_stay_unless_trusted(what: str) -> None:
     q, clip = OTHER[what]
-    two = "%two = nn.constant {value = dense<f32[]: -2.0>} : f32[]\n          "
-    text = residue(two + q if "%two" in clip else q, clip)
+    four = "%four = nn.constant {value = dense<f32[]: -4.0>} : f32[]\n          "
+    text = residue(four + q if "%four" in clip else q, clip)
     leaves(text, StraightThrough())
     trusted = StraightThrough(trust=True).run(parse(text))
     assert "nn.add" not in op_names(trusted)
@@ -123,3 +123,81 @@ def test_a_residue_that_broadcasts_stays() -> None:
         }""",
         StraightThrough(trust=True),
     )
+
+
+PIECES = """
+          %two = nn.constant {value = dense<f32[]: 2.0>} : f32[]
+          %below = nn.less %x, %m : bool[SIZE]
+          %b = nn.cast %below {to = f32} : f32[SIZE]
+          %negative = nn.less %x, %o : bool[SIZE]
+          %n = nn.cast %negative {to = f32} : f32[SIZE]
+          %inside = nn.less %x, %p : bool[SIZE]
+          %i = nn.cast %inside {to = f32} : f32[SIZE]
+          %twice = nn.mul %x, %two : f32[SIZE]
+          %square = nn.mul %x, %x : f32[SIZE]
+          %rising = nn.add %square, %twice : f32[SIZE]
+          %minus = nn.neg %x : f32[SIZE]
+          %fallen = nn.mul %minus, %x : f32[SIZE]
+          %falling = nn.add %fallen, %twice : f32[SIZE]
+          %b1 = nn.mul %b, %m : f32[SIZE]
+          %nb = nn.sub %p, %b : f32[SIZE]
+          %b2 = nn.mul %rising, %nb : f32[SIZE]
+          %left = nn.add %b1, %b2 : f32[SIZE]
+          %n1 = nn.mul %left, %n : f32[SIZE]
+          %nn = nn.sub %p, %n : f32[SIZE]
+          %n2 = nn.mul %falling, %nn : f32[SIZE]
+          %middle = nn.add %n1, %n2 : f32[SIZE]
+          %i1 = nn.mul %middle, %i : f32[SIZE]
+          %ni = nn.sub %p, %i : f32[SIZE]
+          %i2 = nn.mul %ni, %p : f32[SIZE]
+          %t = nn.add %i1, %i2 : f32[SIZE]"""
+
+
+@pytest.mark.parametrize("q", QS)
+def test_the_quadratic_pieces_of_bi_real_net_vanish(q: str) -> None:
+    text = residue(QS[q], PIECES)
+    before = parse(text)
+    after = StraightThrough().run(before)
+    assert "nn.less" not in op_names(after)
+    same_meaning(before, after, dense_samples)
+
+
+def test_pieces_of_the_other_sign_stay() -> None:
+    leaves(residue(QS["sign"], PIECES.replace("nn.add %square, %twice", "nn.sub %square, %twice")), StraightThrough())
+
+
+@pytest.mark.parametrize("rounding", ["round", "floor", "ceil"])
+@pytest.mark.parametrize("most", [7.0, 1000.5])
+def test_what_rounding_took_away_vanishes(rounding: str, most: float) -> None:
+    clip = f"""%lo = nn.constant {{value = dense<f32[]: {-most}>}} : f32[]
+          %hi = nn.constant {{value = dense<f32[]: {most}>}} : f32[]
+          %a = nn.max %x, %lo : f32[SIZE]
+          %t = nn.min %a, %hi : f32[SIZE]"""
+    text = residue("", clip + f"\n          %q = nn.{rounding} %t : f32[SIZE]")
+
+    rng = np.random.default_rng(0)
+    halves = rng.integers(-2002, 2003, SIZE) / 2
+    x = np.where(rng.random(SIZE) < 0.5, halves, halves + rng.normal(0, 1, SIZE)).astype(F32)
+    before = parse(text)
+    after = StraightThrough().run(before)
+    assert "nn.sub" not in op_names(after)
+    assert np.array_equal(evaluate(before, {"x": x})[0], evaluate(after, {"x": x})[0])  # but for the sign of zeros
+
+
+def test_rounding_of_what_may_be_infinite_stays() -> None:
+    leaves(residue("%q = nn.round %x : f32[SIZE]", "").replace("%t", "%x"), StraightThrough())
+
+
+def test_a_mask_beside_its_softmax_vanishes() -> None:
+    text = f"""
+        graph @g(%x: f32[{SIZE}], %z: f32[{SIZE}]) -> (%y) {{{CONSTANTS}
+          %c = nn.greater %z, %p : bool[SIZE]
+          %q = nn.cast %c {{to = f32}} : f32[SIZE]
+          %t = nn.softmax %x {{axis = 0}} : f32[SIZE]
+          %d = nn.sub %q, %t : f32[SIZE]
+          %y = nn.add %d, %t : f32[SIZE]
+        }}""".replace("SIZE", str(SIZE))
+    before = parse(text)
+    after = StraightThrough().run(before)
+    assert "nn.sub" not in op_names(after)
+    same_meaning(before, after, dense_samples)
