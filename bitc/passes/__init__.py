@@ -23,6 +23,7 @@ from bitc.passes.softmax_comparisons import CompareSoftmax
 from bitc.passes.split_planes import SplitPlanes
 from bitc.passes.straight_through import StraightThrough
 from bitc.passes.thresholds import Thresholds
+from bitc.passes.two_bases import TwoBases
 from bitc.passes.views import SinkViews
 from bitc.passes.volumes import FlattenVolumes
 
@@ -52,6 +53,7 @@ def to_codes(
         SinkViews(),
         Canonicalise(),
         PullScales(),
+        TwoBases(),
         RecogniseCodes(),
         StateContracts(),
         SplitPlanes(isa, measured=measured),
@@ -87,6 +89,7 @@ KNOWN_PASSES: dict[str, type[Pass]] = {
         AbsorbPads,
         DenseToConv,
         PullScales,
+        TwoBases,
         RecogniseCodes,
         SplitPlanes,
         StoreIntegers,
