@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from passes.harness import leaves, op_names, parse, same_meaning, transforms
 
+from bitc.intervals import evaluate_intervals
 from bitc.ir import Value, evaluate
 from bitc.passes.straight_through import StraightThrough
 
@@ -201,3 +202,50 @@ def test_a_mask_beside_its_softmax_vanishes() -> None:
     after = StraightThrough().run(before)
     assert "nn.sub" not in op_names(after)
     same_meaning(before, after, dense_samples)
+
+
+XNOR = """
+        graph @g(%x: f32[2,8]) -> (OUTPUTS) {
+          %p = nn.constant {value = dense<f32[]: 1.0>} : f32[]
+          %m = nn.constant {value = dense<f32[]: -1.0>} : f32[]
+          %w = nn.constant {value = dense<f32[8,1]: 1.0, -1.0, 1.0, 1.0, -1.0, 1.0, -1.0, 1.0>} : f32[8,1]
+          %a = nn.max %x, %m : f32[2,8]
+          %t = nn.min %a, %p : f32[2,8]
+          %size = nn.abs %t : f32[2,8]
+          %s = nn.reduce_mean %size {axes = [1], keepdims = true} : f32[2,1]
+          %sign = nn.sign %t : f32[2,8]
+          %q = nn.mul %s, %sign : f32[2,8]
+          %d = nn.sub %q, %t : f32[2,8]
+          %r = nn.add %d, %t : f32[2,8]
+          %y = nn.matmul %r, %w : f32[2,1] loc("node 9 (MatMul)")
+        }"""
+
+
+def test_a_residue_beside_a_scale_of_each_row_leaves_a_rounded_product() -> None:
+    before = parse(XNOR.replace("OUTPUTS", "%y"))
+    after = StraightThrough().run(before)
+    assert "nn.sub" not in op_names(after)
+    assert after.attrs["rounded_products"] == ("node 9 (MatMul)",)
+    x = np.random.default_rng(0).normal(0, 1, (2, 8)).astype(F32)
+    wanted, got = (evaluate(g, {"x": x})[0] for g in (before, after))
+    assert np.abs(wanted - got).max() < 1e-6
+    interval = evaluate_intervals(before, [x])[before.outputs[0]]
+    assert interval.holds(wanted).all()
+    assert interval.holds(got).all()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        XNOR.replace("OUTPUTS", "%y, %r"),
+        XNOR.replace("OUTPUTS", "%y").replace("nn.min %a, %p", "nn.min %a, %x"),
+        XNOR.replace("OUTPUTS", "%z").replace(
+            '"node 9 (MatMul)")', '"node 9 (MatMul)")\n          %z = nn.mul %r, %y : f32[2,8]'
+        ),
+    ],
+    ids=["an output", "no bound", "read by more than products"],
+)
+def test_a_rounding_residue_stays(text: str) -> None:
+    after = StraightThrough().run(parse(text))
+    assert "nn.sub" in op_names(after)
+    assert "rounded_products" not in after.attrs
