@@ -2,6 +2,7 @@
 
 from bitc.passes.assume import DropAssumptions, SignOfZero
 from bitc.passes.base import Pass
+from bitc.passes.bound_scales import BoundScales
 from bitc.passes.canonicalise import Canonicalise
 from bitc.passes.contracts import StateContracts
 from bitc.passes.cse import CommonSubexpressions
@@ -52,6 +53,7 @@ def to_codes(
         DenseToConv(),
         SinkViews(),
         Canonicalise(),
+        BoundScales(),
         PullScales(),
         TwoBases(),
         RecogniseCodes(),
@@ -88,6 +90,7 @@ KNOWN_PASSES: dict[str, type[Pass]] = {
         IntegerChains,
         AbsorbPads,
         DenseToConv,
+        BoundScales,
         PullScales,
         TwoBases,
         RecogniseCodes,

@@ -22,6 +22,8 @@ class Canonicalise(Pass):
         reshape or transpose to itself         -->  x
         cast to the same dtype, pad by nothing -->  x
         f(x, c), c a tensor that repeats       -->  f(x, c'), c' one of what is repeated     f elementwise
+        f(x, expand(y)), x as large            -->  f(x, y)
+        f(expand(y), c), c a number            -->  expand(f(y, c))
 
     ``x + 0`` and ``x - -0`` are not in the list: they turn -0.0 into +0.0.
     """
@@ -33,7 +35,7 @@ class Canonicalise(Pass):
 
         def rule(op: Op, b: Builder) -> Value | None:
             nonlocal fired
-            found = _rule(op, b) or _compact(op, b)
+            found = _rule(op, b) or _compact(op, b) or _expanded(op, b)
             fired = fired or found is not None
             return found
 
@@ -72,6 +74,24 @@ def _compact(op: Op, b: Builder) -> Value | None:
         return None
     operands = [o if small.get(o) is constants.get(o) else b.constant(small[o], name=o.name) for o in op.operands]
     return b.add(op.name, *operands, loc=op.loc, **op.attrs)
+
+
+def _expanded(op: Op, b: Builder) -> Value | None:
+    """``op`` on what its operands are expanded from: it broadcasts by itself, or what it gives is expanded."""
+    if not op.decl.elementwise:
+        return None
+    sources = [
+        o.producer.operands[0] if o.producer is not None and o.producer.name == "nn.expand" else o for o in op.operands
+    ]
+    if sources == list(op.operands):
+        return None
+    shape = op.result.shape
+    if np.broadcast_shapes(*(o.shape for o in sources)) == shape:
+        return b.add(op.name, *sources, loc=op.loc, **op.attrs)
+    computed = {source for source in sources if source.constant is None}
+    if len(computed) != 1 or any(o.constant.size != 1 for o in sources if o.constant is not None):
+        return None
+    return b.add("nn.expand", b.add(op.name, *sources, loc=op.loc, **op.attrs), shape=shape, loc=op.loc)
 
 
 def _without_repetition(array: np.ndarray) -> np.ndarray:

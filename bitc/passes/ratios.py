@@ -60,26 +60,70 @@ def ratio_range(op: Op) -> Range | None:
             continue
         most = (1 / size.coefficient if power > 0 else size.coefficient) * size.slack
         return Range(-most, most)
-    return None
+    return _place_in_span(op) if op.name == "nn.div" else None
 
 
-def _size(value: Value, x: Value) -> _Size | None:
-    """``value`` as a size of ``x``, None if it is none."""
+def _place_in_span(op: Op) -> Range | None:
+    """[0, 1] for ``(x - least) / ((most - least) + c)``, c > 0: each step is monotone in x as it is rounded, and x <= most."""
+    offset, span = (operand.producer for operand in op.operands)
+    if offset is None or span is None or offset.name != "nn.sub" or span.name not in ("nn.add", "nn.max"):
+        return None
+    x, least = offset.operands
+    widths = [o.producer for o in span.operands if o.constant is None]
+    guards = [o.constant for o in span.operands if o.constant is not None and o.constant.size == 1]
+    width = widths[0] if len(widths) == len(guards) == 1 else None
+    if width is None or width.name != "nn.sub" or width.operands[1] is not least or not guards[0].item() >= _LEAST:
+        return None
+    ends = [(_stripped_reductions(value, name), name) for value, name in zip(width.operands, _ENDS, strict=True)]
+    return Range(0.0, 1.0) if all(end is not None and _same_elements(end, x) for end, _ in ends) else None
+
+
+_ENDS = ("nn.reduce_max", "nn.reduce_min")
+
+
+def _stripped_reductions(value: Value, name: str) -> Value | None:
+    """What ``value`` is the extreme of, over all axes; None if it is none."""
+    op = value.producer
+    if op is None or op.name != name or len(set(op.attrs["axes"])) < len(op.operands[0].shape):
+        return None
+    return op.operands[0]
+
+
+def _same_elements(a: Value, b: Value) -> bool:
+    """Whether both hold the same elements, perhaps in another order."""
+    return _unmoved(a) is _unmoved(b)
+
+
+def _unmoved(value: Value) -> Value:
+    while value.producer is not None and value.producer.name in ("nn.reshape", "nn.transpose"):
+        value = value.producer.operands[0]
+    return value
+
+
+def scale_of(value: Value, x: Value) -> float | None:
+    """c, where ``value`` is ``c / max|x|`` or ``c / mean|x|`` with nothing that keeps the divisor from zero; a bound of ``|x * value|``
+    for every x for which ``value`` is finite. None if it is something else."""
+    size = _size(value, x, least=_LEAST)
+    return size.coefficient * size.slack if size is not None and size.power < 0 else None
+
+
+def _size(value: Value, x: Value, least: float = 0.0) -> _Size | None:
+    """``value`` as a size of ``x``, None if it is none; reductions are taken to be ``least`` at least."""
     op = value.producer
     if op is None or value.constant is not None:
         return None
     if op.name in ("nn.expand", "nn.reshape"):
         inner = op.operands[0]
         aligned = op.name == "nn.expand" or inner.shape == value.shape or int(np.prod(inner.shape)) == 1
-        return _size(inner, x) if aligned else None
+        return _size(inner, x, least) if aligned else None
     if op.name in ("nn.reduce_max", "nn.reduce_mean"):
-        return _reduced(op, x)
+        return _reduced(op, x, least)
     if op.name == "nn.reciprocal":
-        return _inverse(_size(op.operands[0], x), 1.0)
-    return _with_constant(op, x)
+        return _inverse(_size(op.operands[0], x, least), 1.0)
+    return _with_constant(op, x, least)
 
 
-def _reduced(op: Op, x: Value) -> _Size | None:
+def _reduced(op: Op, x: Value, least: float) -> _Size | None:
     """The maximum or mean of |x| over axes that stay, with size one, or over all of them."""
     inner = op.operands[0]
     axes = len(set(op.attrs["axes"]))
@@ -88,20 +132,24 @@ def _reduced(op: Op, x: Value) -> _Size | None:
     if op.name == "nn.reduce_max":
         below = inner.producer
         if below is not None and below.name == "nn.reduce_max":
-            return _reduced(below, x) if below.attrs["keepdims"] else None
-        return _Size(1.0, 1, 0.0) if _is_absolute(inner, x) else None
+            return _reduced(below, x, least) if below.attrs["keepdims"] else None
+        return _Size(1.0, 1, least) if _is_absolute(inner, x, axes) else None
     terms = int(np.prod([inner.shape[axis] for axis in op.attrs["axes"]]))
-    if terms > _MOST_AVERAGED or not _is_absolute(inner, x):
+    if terms > _MOST_AVERAGED or not _is_absolute(inner, x, axes):
         return None
-    return _Size(1 / terms, 1, 0.0, _SLACK * (1 + 2.0**-12))
+    return _Size(1 / terms, 1, least, _SLACK * (1 + 2.0**-12))
 
 
-def _is_absolute(value: Value, x: Value) -> bool:
-    op = value.producer
-    return op is not None and op.name == "nn.abs" and op.operands[0] is x
+def _is_absolute(value: Value, x: Value, axes: int) -> bool:
+    """Whether ``value`` is |x|; where all its axes are reduced, in any order of the elements."""
+    whole = axes == len(value.shape)
+    op = (_unmoved(value) if whole else value).producer
+    if op is None or op.name != "nn.abs":
+        return False
+    return _same_elements(op.operands[0], x) if whole else op.operands[0] is x
 
 
-def _with_constant(op: Op, x: Value) -> _Size | None:
+def _with_constant(op: Op, x: Value, least: float) -> _Size | None:
     """A size combined with one positive constant."""
     if op.name not in ("nn.mul", "nn.div", "nn.max", "nn.add"):
         return None
@@ -110,7 +158,7 @@ def _with_constant(op: Op, x: Value) -> _Size | None:
     if constant is None or constant.size != 1 or not np.isfinite(constant).all() or constant.item() <= 0:
         return None
     number = float(constant.item())
-    size = _size(b if a.constant is not None else a, x)
+    size = _size(b if a.constant is not None else a, x, least)
     if size is None:
         return None
     if op.name == "nn.mul":

@@ -259,3 +259,31 @@ def test_constants_hold_once_what_they_repeat() -> None:
           %v = nn.mul %z, %b : f32[2,2]
         }""",
     )
+
+
+def _with_expand(use: str) -> str:
+    return f"""
+        graph @g(%x: f32[2,3], %s: f32[2,1]) -> (%y) {{
+          %c = nn.constant {{value = dense<f32[]: 127.0>}} : f32[]
+          %r = nn.constant {{value = dense<f32[3]: 1.0, 2.0, 3.0>}} : f32[3]
+          %e = nn.expand %s {{shape = [2, 3]}} : f32[2,3]
+          {use}
+        }}"""
+
+
+def test_what_is_expanded_broadcasts_by_itself() -> None:
+    use = "%y = nn.mul %x, {} : f32[2,3]"
+    transforms(_with_expand(use.format("%e")), Canonicalise(), _with_expand(use.format("%s")))
+
+
+def test_expanding_moves_behind_a_number() -> None:
+    before = "%i = nn.reciprocal %e : f32[2,3]\n          %y = nn.mul %i, %c : f32[2,3]"
+    after = """%i = nn.reciprocal %s : f32[2,1]
+          %m = nn.mul %i, %c : f32[2,1]
+          %y = nn.expand %m {shape = [2, 3]} : f32[2,3]"""
+    transforms(_with_expand(before), Canonicalise(), _with_expand(after))
+
+
+def test_an_expanded_factor_of_a_row_of_constants_broadcasts() -> None:
+    use = "%y = nn.add {}, %r : f32[2,3]"
+    transforms(_with_expand(use.format("%e")), Canonicalise(), _with_expand(use.format("%s")))
