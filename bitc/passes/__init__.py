@@ -12,6 +12,7 @@ from bitc.passes.fuse_maps import FuseMaps
 from bitc.passes.fuse_rows import FuseRows
 from bitc.passes.integer_chains import IntegerChains
 from bitc.passes.integers import StoreIntegers
+from bitc.passes.known_values import KnownValues
 from bitc.passes.layout import Layouts
 from bitc.passes.lower import Lower
 from bitc.passes.measured import NOTHING, Measured
@@ -46,6 +47,7 @@ def to_codes(
         CommonSubexpressions(),
         StraightThrough(),
         CompareSoftmax(),
+        KnownValues(),
         SinkViews(),
         Canonicalise(),
         IntegerChains(),
@@ -86,6 +88,7 @@ KNOWN_PASSES: dict[str, type[Pass]] = {
         CommonSubexpressions,
         StraightThrough,
         CompareSoftmax,
+        KnownValues,
         SinkViews,
         IntegerChains,
         AbsorbPads,

@@ -17,6 +17,8 @@ from bitc.ir import DType, Op, TensorType
 MAX_FINITE = 256
 EXACT = 1 << 24  # float32 holds every integer up to here
 SCALES = (2.0**-126, 2.0**103)  # and times powers of two between these, neither denormal nor infinite
+MOST_SUM = 2.0**100
+MOST_TERMS = 1 << 20
 INT32 = 1 << 31
 """What int32 stays below."""
 
@@ -135,6 +137,18 @@ def product_fact(op: Op, x: Fact, w: Fact) -> Fact:
     return Integers(start, hi - (hi - start) % step, step, a.scale * b.scale)
 
 
+def product_range(op: Op, x: Fact) -> Range | None:
+    """Bounds of sums with constant float weights: sum|w| of a channel times the largest |x|, and what any order of summation rounds."""
+    weights = op.operands[1].constant
+    largest = max(map(abs, bounds(x)))
+    if weights is None or weights.dtype.kind != "f" or len(op.operands) > 2 or not np.isfinite(largest):
+        return None
+    axes = tuple(range(1, weights.ndim)) if op.name == "nn.conv" else (weights.ndim - 2,)
+    terms = int(np.prod([weights.shape[axis] for axis in axes]))
+    most = float(np.abs(weights.astype(np.float64)).sum(axis=axes).max(initial=0.0)) * largest * (1 + terms * 2.0**-22)
+    return Range(-most, most) if most < MOST_SUM and terms < MOST_TERMS else None
+
+
 def _from_base(op: Op, lo: int, hi: int) -> Fact:
     """Sums that begin with a constant of each channel."""
     base = op.operands[2].constant
@@ -183,6 +197,8 @@ def whole(fact: Fact) -> bool:
 
 def narrowed(lo: float, hi: float, integral: bool) -> Fact:
     """A range, or the integers in it where float32 holds them all."""
+    if lo == hi and np.isfinite(lo):
+        return Finite((lo + 0.0,))
     if not integral or not (np.isfinite(lo) and np.isfinite(hi)):
         return Range(lo, hi, integral)
     if hi - lo < MAX_FINITE:

@@ -31,6 +31,7 @@ from bitc.passes.facts import (
     joined_sets,
     narrowed,
     product_fact,
+    product_range,
     whole,
 )
 from bitc.passes.ratios import ratio_range
@@ -162,7 +163,9 @@ class ValueSets:
             scaled = code.levels.values().astype(np.float32) * np.float32(code.scale)
             return Finite(tuple(float(v) for v in scaled))
         if op.name in _PRODUCTS:
-            return product_fact(op, self.of(op.operands[0]), self.of(op.operands[1]))
+            facts = self.of(op.operands[0]), self.of(op.operands[1])
+            in_float = op.name in ("nn.conv", "nn.matmul")
+            return product_fact(op, *facts) or (product_range(op, facts[0]) if in_float else None)
         if op.name in _VIEWS:
             return self.of(op.operands[0])
         if op.name in ("nn.concat", "nn.pad"):
@@ -259,7 +262,7 @@ def _named_fact(op: Op, facts: list[Fact]) -> Fact:
             return narrowed(0.0, len(facts) - 1.0, True)
         case "nn.sigmoid":
             return Range(0.0, 1.0)
-        case "nn.tanh":
+        case "nn.tanh" | "nn.sin" | "nn.cos":
             return Range(-1.0, 1.0)
         case "nn.round" | "nn.floor" | "nn.ceil":
             return _whole_range(op, lo, hi)

@@ -1,0 +1,65 @@
+"""``known-values``: one value for all inputs becomes a constant; what may be infinite, and outputs, stay."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from passes.harness import op_names, parse, same_meaning
+
+from bitc.passes.facts import Range, bounds
+from bitc.passes.known_values import KnownValues
+from bitc.passes.value_sets import ValueSets
+
+NOISE = """
+        graph @g(%x: f32[2,4]) -> (%y) {
+          %p = nn.constant {value = dense<f32[]: 1.0>} : f32[]
+          %m = nn.constant {value = dense<f32[]: -1.0>} : f32[]
+          %nothing = nn.constant {value = dense<f32[]: 0.0>} : f32[]
+          %w = nn.constant {value = dense<f32[4,4]: 1, 2, -3, 1, 1, 2, 3, 4, 1, 2, 3, 4, -5, 6, 7, 8>} : f32[4,4]
+          %a = nn.max %x, %m : f32[2,4]
+          %c = nn.min %a, %p : f32[2,4]
+          %s = nn.sign %c : f32[2,4]
+          %d = nn.matmul CLIPPED, %w : f32[2,4]
+          %r = nn.relu %d : f32[2,4]
+          %e = nn.sin %c : f32[2,4]
+          %n = nn.add %r, %e : f32[2,4]
+          %z = nn.mul %nothing, %n : f32[2,4]
+          %y = nn.add %s, %z : f32[2,4]
+        }"""
+
+
+def test_noise_times_zero_is_dropped_where_it_is_bounded() -> None:
+    before = parse(NOISE.replace("CLIPPED", "%c"))
+    after = KnownValues().run(before)
+    assert not {"nn.matmul", "nn.sin", "nn.mul"} & set(op_names(after))
+    assert ValueSets().values(after.outputs[0]) == (-1.0, 0.0, 1.0)
+    same_meaning(before, after)
+
+
+def test_zero_times_what_may_be_infinite_stays() -> None:
+    after = KnownValues().run(parse(NOISE.replace("CLIPPED", "%x")))
+    assert {"nn.matmul", "nn.mul"} <= set(op_names(after))
+
+
+def test_an_output_stays() -> None:
+    text = NOISE.replace("CLIPPED", "%c").replace("-> (%y)", "-> (%z)")
+    assert "nn.mul" in op_names(KnownValues().run(parse(text)))
+
+
+@pytest.mark.parametrize("largest", [1.0, 0.25])
+def test_bounds_of_a_product_hold_at_the_corners(largest: float) -> None:
+    text = (
+        NOISE.replace("CLIPPED", "%c")
+        .replace("f32[]: 1.0", f"f32[]: {largest}")
+        .replace("f32[]: -1.0", f"f32[]: {-largest}")
+    )
+    graph = parse(text)
+    product = next(op for op in graph.ops if op.name == "nn.matmul")
+    fact = ValueSets().of(product.result)
+    assert isinstance(fact, Range)
+    w = product.operands[1].constant
+    assert w is not None
+    reached = np.abs(w.astype(np.float64)).sum(axis=0).max() * largest
+    lo, hi = bounds(fact)
+    assert lo == -hi
+    assert reached <= hi < reached * 1.00001
