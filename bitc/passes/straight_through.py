@@ -11,6 +11,7 @@ from bitc.ir import Builder, Graph, Op, Value, rewrite
 from bitc.ir.residue import residue
 from bitc.passes.base import Pass
 from bitc.passes.facts import bounds
+from bitc.passes.ratios import ratio_range
 from bitc.passes.residues import residue_vanishes
 from bitc.passes.value_sets import ValueSets
 
@@ -31,8 +32,9 @@ class StraightThrough(Pass):
     a softmax or sigmoid t. Where t is NaN, as the quadratic pieces are of numbers beyond 2^63, bitc gives q.
 
     Elsewhere it is an identity of real numbers, from which the file's float32 departs by a rounding error. It is applied where q is of
-    codes, perhaps times a scale computed at run time, |t| <= 2, and only products read it, through moves or at once: they multiply
-    codes then, and their contract is "rounded" (see ``pull-scales``).
+    codes, perhaps times a scale computed at run time, |t| <= 2 or q is t quantized by its own size (so their sum is no larger than
+    the largest level), and only products read it, through moves or at once: they multiply codes then, and their contract is "rounded"
+    (see ``pull-scales``).
 
     With ``trust`` any t is accepted where q is a finite set, and the contract is not changed.
     """
@@ -54,7 +56,8 @@ class StraightThrough(Pass):
                 return q
             readers = _products_reading(op.result, users, graph.outputs)
             lo, hi = bounds(sets.of(t))
-            if readers is None or not _scaled_codes(q, sets) or not -MOST <= lo <= hi <= MOST:
+            small = -MOST <= lo <= hi <= MOST or _quantizes_by_size(q, t)
+            if readers is None or not small or not _scaled_codes(q, sets):
                 return None
             rounded.extend(reader.loc for reader in readers)
             return q
@@ -74,6 +77,20 @@ def _scaled_codes(q: Value, sets: ValueSets) -> bool:
         return False
     pairs = [op.operands, op.operands[::-1]] if op.name == "nn.mul" else [op.operands]
     return any(sets.values(codes) is not None and prod(scale.shape) < prod(codes.shape) for codes, scale in pairs)
+
+
+def _quantizes_by_size(q: Value, t: Value) -> bool:
+    """Whether ``q`` is ``round(t·s) / s``, or ``round(t/r) · r``, where t·s is no larger than the number of levels whatever t is."""
+    op = q.producer
+    if op is None or op.name not in ("nn.mul", "nn.div"):
+        return False
+    for codes, scale in (op.operands, op.operands[::-1]):
+        while codes.producer is not None and codes.producer.name in ("nn.round", "nn.min", "nn.max"):
+            codes = codes.producer.operands[0]
+        ratio = codes.producer
+        if ratio is not None and set(ratio.operands) == {t, scale} and ratio_range(ratio) is not None:
+            return True
+    return False
 
 
 def _products_reading(

@@ -234,16 +234,46 @@ def test_a_residue_beside_a_scale_of_each_row_leaves_a_rounded_product() -> None
     assert interval.holds(got).all()
 
 
+TOKENS = """
+        graph @g(%x: f32[2,8]) -> (%y) {
+          %c = nn.constant {value = dense<f32[]: 127.0>} : f32[]
+          %e = nn.constant {value = dense<f32[]: 1e-05>} : f32[]
+          %w = nn.constant {value = dense<f32[8,1]: 1.0, -1.0, 1.0, 1.0, -1.0, 1.0, -1.0, 1.0>} : f32[8,1]
+          %size = nn.abs %x : f32[2,8]
+          %most = nn.reduce_max %size {axes = [1], keepdims = true} : f32[2,1]
+          %kept = nn.max %most, %e : f32[2,1]
+          %i = nn.reciprocal %kept : f32[2,1]
+          %s = nn.mul %i, %c : f32[2,1]
+          %p = nn.mul %x, %s : f32[2,8]
+          %k = nn.round %p : f32[2,8]
+          %q = nn.div %k, %s : f32[2,8]
+          %d = nn.sub %q, %x : f32[2,8]
+          %r = nn.add %x, %d : f32[2,8]
+          %y = nn.matmul %r, %w : f32[2,1] loc("node 9 (MatMul)")
+        }"""
+
+
+def test_a_residue_of_a_quantizer_by_the_size_of_its_rows_is_dropped() -> None:
+    before = parse(TOKENS)
+    after = StraightThrough().run(before)
+    assert "nn.sub" not in op_names(after)
+    assert after.attrs["rounded_products"] == ("node 9 (MatMul)",)
+    x = np.random.default_rng(0).normal(0, 1e4, (2, 8)).astype(F32)
+    wanted, got = (evaluate(g, {"x": x})[0] for g in (before, after))
+    assert np.abs(wanted - got).max() < 1e-6 * np.abs(x).max()
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        TOKENS.replace("nn.abs %x", "nn.abs %kept").replace("%size = nn.abs %kept", "%size = nn.neg %x"),
         XNOR.replace("OUTPUTS", "%y, %r"),
         XNOR.replace("OUTPUTS", "%y").replace("nn.min %a, %p", "nn.min %a, %x"),
         XNOR.replace("OUTPUTS", "%z").replace(
             '"node 9 (MatMul)")', '"node 9 (MatMul)")\n          %z = nn.mul %r, %y : f32[2,8]'
         ),
     ],
-    ids=["an output", "no bound", "read by more than products"],
+    ids=["a size of nothing", "an output", "no bound", "read by more than products"],
 )
 def test_a_rounding_residue_stays(text: str) -> None:
     after = StraightThrough().run(parse(text))

@@ -1,8 +1,8 @@
 """Which products of a file could run as codes: how many values their operands take on the golden inputs, measured.
 
 The classes are those of ``layers.json`` beside the exported systems, which is read where it has the file: A1 / A2t / A2 / A4 / A8 / Af
-activations of 2 / 3 / 4 / at most 16 / at most 256 values / floats; W1, W2t, W2, W4, W8 and Wf weights, by the values of one output
-channel, where W1x2 is the four values ±a±b of two bases. What is measured is a lower bound.
+activations of 2 / 3 / 4 / at most 16 / at most 256 values / floats, in one row or image; W1, W2t, W2, W4, W8 and Wf weights, by the
+values of one output channel, where W1x2 is the four values ±a±b of two bases. What is measured is a lower bound.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from tests.systems.goldens import Case
 SAME_VALUE = 2e-6
 """Values closer than this share of the largest are one: exporters round them differently."""
 
-FLOATS = ("f", "f64")
+FLOAT_WEIGHTS = ("dcls_", "egru_", "lmu_")
+"""Files whose weights are floats, so few a channel, or so many of them 0, that their values look like few."""
+
 _CLASSES = ((2, "1"), (3, "2t"), (4, "2"), (16, "4"), (256, "8"))
 _PRODUCTS = ("Conv", "Gemm", "MatMul", "Einsum")
-_QUANTIZED = {"QLinearConv", "MatMulInteger", "ConvInteger", "QLinearMatMul", "QGemm", "MatMulNBits"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,11 @@ def _measured(model: Path, case: Case) -> Iterator[Operands]:
         by_channel = (
             w if node.op_type == "Conv" or (node.op_type == "Gemm" and _transposed(node)) else np.moveaxis(w, -1, 0)
         )
-        weights = "A" + _class(w.reshape(1, -1)) if both else "W" + _class(by_channel.reshape(by_channel.shape[0], -1))
-        yield Operands(node.name, "A" + _class(x.reshape(1, -1)), weights, both)
+        items = x.reshape(x.shape[0], -1) if node.op_type == "Conv" else x.reshape(-1, x.shape[-1])
+        rows = by_channel.reshape(by_channel.shape[0], -1)
+        known_float = not both and model.stem.startswith(FLOAT_WEIGHTS)
+        weights = "A" + _class(w.reshape(1, -1)) if both else "Wf" if known_float else "W" + _class(rows)
+        yield Operands(node.name, "A" + _class(items), weights, both)
 
 
 def _computed(proto: onnx.ModelProto) -> set[str]:
@@ -107,12 +111,19 @@ def _transposed(node: onnx.NodeProto) -> bool:
 
 
 def _class(rows: np.ndarray) -> str:
-    """The class of the row with the most values."""
-    most = 0
-    for row in rows.astype(np.float64):
-        distinct = np.unique(row)
-        near = SAME_VALUE * max(np.abs(distinct).max(initial=0.0), 1e-30)
-        most = max(most, 1 + int((np.diff(distinct) > near).sum()))
-    if most > rows.shape[1] // 2 and not np.array_equal(rows, np.rint(rows)):
-        return "f"  # too few elements to tell
+    """The class of the row that takes the most values."""
+    sizes = [_levels(row) for row in rows.astype(np.float64)]
+    most = max(sizes, default=0.0)
     return next((name for limit, name in _CLASSES if most <= limit), "f")
+
+
+def _levels(row: np.ndarray) -> float:
+    """How many values ``row`` takes; where nearly every element is another, how many the even steps they lie on have, or infinite."""
+    distinct = np.unique(row)
+    near = SAME_VALUE * max(np.abs(distinct).max(initial=0.0), 1e-30)
+    apart = distinct[np.concatenate([[True], np.diff(distinct) > near])]
+    if apart.size <= 2 or np.count_nonzero(apart) <= np.count_nonzero(row) / 2:
+        return float(apart.size)
+    steps = apart / np.diff(np.union1d(apart, [0.0])).min()
+    whole = bool(np.all(np.abs(steps - np.rint(steps)) < 1e-2))
+    return float(np.ptp(steps)) + 1 if whole and np.ptp(steps) < 256 else np.inf
