@@ -124,11 +124,6 @@ DIMS: Mapping[str, Mapping[str, int]] = {
 }
 """Sizes of the sequences of files that leave them open: those of their golden inputs."""
 
-_FLOAT_ZEROS = (
-    "attention multiplies two activations in float32: the sum of P·V leaves a residue where integers give 0, "
-    "and Sign makes ±1 of it"
-)
-
 EXCEPTIONS: Mapping[str, Known] = {
     "ortq_qdq_a16w8_perch": Known(
         "outputs are steps of 16 bits, requantized from float32 sums: where these round to the other side, the next step",
@@ -138,20 +133,6 @@ EXCEPTIONS: Mapping[str, Known] = {
         "77 layers of spikes behind one another, chaotic: where float32 sums of another order cross one membrane's threshold, "
         "the logits move by their own size; torch and onnxruntime part alike with three seeds of four",
         targets=("avx2", "avx512"),
-    ),
-    **dict.fromkeys(
-        (
-            "tbt_bart11_w1a1_dyn18",
-            "tbt_bart11_w1a1_ts17",
-            "tbt_declayer_kv_w1a1_dyn18",
-            "tbt_declayer_kv_w1a1_ts17",
-            "tbt_enclayer_w1a1_d128h64L64_ts17",
-            "tbt_enclayer_w1a1_dyn18",
-            "tbt_enclayer_w1a1_dynseq_ts17",
-            "tbt_enclayer_w1a1_ts13_nofold",
-            "tbt_enclayer_w1a1_ts17",
-        ),
-        Known(_FLOAT_ZEROS),
     ),
 }
 """By file. Whoever mends one takes it out: a test holds that each of them is still one."""
