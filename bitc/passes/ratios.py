@@ -60,33 +60,7 @@ def ratio_range(op: Op) -> Range | None:
             continue
         most = (1 / size.coefficient if power > 0 else size.coefficient) * size.slack
         return Range(-most, most)
-    return _place_in_span(op) if op.name == "nn.div" else None
-
-
-def _place_in_span(op: Op) -> Range | None:
-    """[0, 1] for ``(x - least) / ((most - least) + c)``, c > 0: each step is monotone in x as it is rounded, and x <= most."""
-    offset, span = (operand.producer for operand in op.operands)
-    if offset is None or span is None or offset.name != "nn.sub" or span.name not in ("nn.add", "nn.max"):
-        return None
-    x, least = offset.operands
-    widths = [o.producer for o in span.operands if o.constant is None]
-    guards = [o.constant for o in span.operands if o.constant is not None and o.constant.size == 1]
-    width = widths[0] if len(widths) == len(guards) == 1 else None
-    if width is None or width.name != "nn.sub" or width.operands[1] is not least or not guards[0].item() >= _LEAST:
-        return None
-    ends = [(_stripped_reductions(value, name), name) for value, name in zip(width.operands, _ENDS, strict=True)]
-    return Range(0.0, 1.0) if all(end is not None and _same_elements(end, x) for end, _ in ends) else None
-
-
-_ENDS = ("nn.reduce_max", "nn.reduce_min")
-
-
-def _stripped_reductions(value: Value, name: str) -> Value | None:
-    """What ``value`` is the extreme of, over all axes; None if it is none."""
-    op = value.producer
-    if op is None or op.name != name or len(set(op.attrs["axes"])) < len(op.operands[0].shape):
-        return None
-    return op.operands[0]
+    return None
 
 
 def _same_elements(a: Value, b: Value) -> bool:

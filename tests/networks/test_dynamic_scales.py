@@ -153,6 +153,41 @@ def threshold_at_the_mean(net: Net) -> None:
     net.output(net.node("Conv", sign, signs(8, 16, 3, 3), pads=[1, 1, 1, 1]))
 
 
+def nothing_above_zero(net: Net) -> None:
+    """TBT's signed activations: a reciprocal of the largest, expanded, and nothing that keeps it finite."""
+    x = net.input("x", (1, 5, 40))
+    largest = net.node("Expand", net.node("ReduceMax", net.node("Abs", x), keepdims=0), np.array([1, 5, 40]))
+    scale = net.node("Mul", net.node("Reciprocal", largest), F(127))
+    q = net.node("Div", net.node("Round", net.node("Mul", x, scale)), scale)
+    net.output(net.node("MatMul", q, codes(40, 6, most=1) * F(0.3)))
+
+
+def residue_of_signs_and_mean(net: Net) -> None:
+    """XNOR-Net as BiBench exports it: the straight-through residue of the clip stays in the graph."""
+    clipped = net.node("Clip", net.input("x", ("N", 16, 6, 6)), F(-1), F(1))
+    q = net.node("Mul", size(net, clipped, [1, 2, 3], "ReduceMean"), net.node("Sign", clipped))
+    residue = net.node("Add", net.node("Sub", q, clipped), clipped)
+    net.output(net.node("Conv", residue, signs(8, 16, 3, 3) * F(0.4), pads=[1, 1, 1, 1]))
+
+
+def residue_of_tokens(net: Net) -> None:
+    """BitNet as it is trained: ``x + (quantized(x) - x)``, the size of each token from the token itself."""
+    x = net.input("x", ("N", 5, 40))
+    scale = net.node("Div", F(127), net.node("Clip", size(net, x, [2]), EPSILON))
+    q = net.node("Clip", net.node("Round", net.node("Mul", x, scale)), F(-128), F(127))
+    residue = net.node("Add", x, net.node("Sub", net.node("Div", q, scale), x))
+    net.output(net.node("MatMul", residue, codes(40, 6, most=1) * F(0.3)))
+
+
+def two_bases(net: Net) -> None:
+    """BinaryDM: weights ±a±b of each channel, and a residue of the rounding."""
+    steps = net.node("Clip", net.node("Div", net.input("x", ("N", 6, 7, 7)), F(0.6)), F(-8), F(7))
+    residue = net.node("Add", net.node("Sub", net.node("Round", steps), steps), steps)
+    a, b = np.random.default_rng(0).uniform(0.2, 1, (2, 8, 1, 1, 1)).astype(F)
+    weights = a * signs(8, 6, 3, 3) + b * signs(1, 8, 6, 3, 3)[0]
+    net.output(net.node("Conv", net.node("Mul", residue, F(0.6)), weights, pads=[1, 1, 1, 1]))
+
+
 SYSTEMS: dict[str, Callable[[Net], None]] = {
     "int8, a scale for the tensor": per_tensor,
     "int8, a scale for a row": per_row,
@@ -167,6 +202,10 @@ SYSTEMS: dict[str, Callable[[Net], None]] = {
     "ternary above the minimum": learned_scale_and_minimum,
     "signs times the mean": sign_times_mean,
     "signs times a map of means": sign_and_map_of_means,
+    "int8 without an epsilon": nothing_above_zero,
+    "a residue of signs times the mean": residue_of_signs_and_mean,
+    "a residue of tokens": residue_of_tokens,
+    "two bases": two_bases,
     "bits by the row's maximum": row_maximum,
     "signs about the mean": threshold_at_the_mean,
 }
@@ -182,6 +221,17 @@ def feeds(net: Net) -> dict[str, np.ndarray]:
 
 EXACT = ("DynamicQuantizeLinear, MatMulInteger", "DynamicQuantizeLinear, ConvInteger", "bits by the row's maximum")
 """Here the file's own sums are of integers."""
+
+
+@pytest.mark.parametrize("target", ["portable", "avx2"])
+@pytest.mark.parametrize("value", [0.0, 1e-37])
+def test_a_scale_that_overflows_gives_nan_as_in_the_file(value: float, target: str, tmp_path: Path) -> None:
+    net = Net()
+    nothing_above_zero(net)
+    model, given = net.save(tmp_path / "dynamic.onnx"), {"x": np.full((1, 5, 40), value, F)}
+    got = build_quickly(model, target, tmp_path).run(None, given)[0]
+    assert np.isnan(truth(model, given)[0]).all()
+    assert np.isnan(got).all()
 
 
 @pytest.mark.parametrize("target", ["portable", "avx2"])

@@ -282,7 +282,7 @@ STAYS = {
         }""",
     "a scale divided away where a product rounds": """
         graph @g(%q: u8[256]) -> (%y) {
-          %s = nn.constant {value = dense<f32[]: 1e-44>} : f32[]
+          %s = nn.constant {value = dense<f32[]: 3e-22>} : f32[]
           %a = nn.cast %q {to = f32} : f32[256]
           %b = nn.mul %a, %s : f32[256]
           %c = nn.mul %b, %b : f32[256]

@@ -97,42 +97,6 @@ def test_rounded_ratios_are_small_integers(name: str) -> None:
     assert np.abs(found).max() == most
 
 
-def place(b: Builder, x: Value, guard: str = "nn.add", axes: tuple[int, ...] = (0, 1), moved: bool = False) -> Value:
-    """255 · (x - min) / ((max - min) + 1e-8), or with a maximum instead of the sum."""
-    source = b.add("nn.transpose", x, perm=(1, 0)) if moved else x
-    most = b.add("nn.reduce_max", source, axes=axes, keepdims=axes != (0, 1))
-    least = b.add("nn.reduce_min", source, axes=axes, keepdims=axes != (0, 1))
-    span = b.add(guard, b.add("nn.sub", most, least), number(b, 1e-8))
-    return b.add("nn.mul", b.add("nn.div", b.add("nn.sub", x, least), span), number(b, 255))
-
-
-@pytest.mark.parametrize("guard", ["nn.add", "nn.max"])
-@pytest.mark.parametrize("moved", [False, True])
-def test_places_between_the_least_and_the_largest_are_bytes(guard: str, moved: bool) -> None:
-    b = Builder()
-    x = b.input("x", TensorType((400, 8)))
-    q = b.add("nn.round", place(b, x, guard, moved=moved))
-    assert ValueSets().values(q) == tuple(float(k) for k in range(256))
-    random = np.random.default_rng(0).normal(size=(400, 8))
-    for size in (1e-40, 1e-9, 1.0, 1e30):
-        (found,) = evaluate(Graph("g", [x], b.ops, [q]), [(random * size).astype(F32)])
-        assert ((found >= 0) & (found <= 255)).all()
-
-
-def test_places_between_those_of_rows_are_not_looked_at() -> None:
-    """The least of a row and the largest of all, say, bound nothing; extremes of rows are left out with them."""
-    b = Builder()
-    x = b.input("x", TensorType((8, 8)))
-    assert ValueSets().values(b.add("nn.round", place(b, x, axes=(1,)))) is None
-    other = b.add("nn.neg", x)
-    least = b.add("nn.reduce_min", other, axes=(0, 1), keepdims=False)
-    most = b.add("nn.reduce_max", x, axes=(0, 1), keepdims=False)
-    span = b.add("nn.add", b.add("nn.sub", most, least), number(b, 1e-8))
-    made = b.add("nn.div", b.add("nn.sub", x, least), span).producer
-    assert made is not None
-    assert ratio_range(made) is None
-
-
 def test_the_largest_of_all_elements_is_theirs_in_any_order() -> None:
     b = Builder()
     x = b.input("x", TensorType((4, 8)))
