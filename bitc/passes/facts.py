@@ -146,6 +146,7 @@ def product_range(op: Op, x: Fact) -> Range | None:
     axes = tuple(range(1, weights.ndim)) if op.name == "nn.conv" else (weights.ndim - 2,)
     terms = int(np.prod([weights.shape[axis] for axis in axes]))
     most = float(np.abs(weights.astype(np.float64)).sum(axis=axes).max(initial=0.0)) * largest * (1 + terms * 2.0**-22)
+    most += terms * 2.0**-148  # denormal products
     return Range(-most, most) if most < MOST_SUM and terms < MOST_TERMS else None
 
 
