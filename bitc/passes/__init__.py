@@ -21,6 +21,7 @@ from bitc.passes.padding import ExactPadding
 from bitc.passes.pads import AbsorbPads
 from bitc.passes.pull_scales import PullScales
 from bitc.passes.recognise import RecogniseCodes
+from bitc.passes.repeats import HoistRepeats
 from bitc.passes.softmax_comparisons import CompareSoftmax
 from bitc.passes.split_planes import SplitPlanes
 from bitc.passes.straight_through import StraightThrough
@@ -45,6 +46,7 @@ def to_codes(
         SignOfZero(sign_zero),
         FlattenVolumes(),
         CommonSubexpressions(),
+        HoistRepeats(),
         StraightThrough(),
         CompareSoftmax(),
         KnownValues(),
@@ -86,6 +88,7 @@ KNOWN_PASSES: dict[str, type[Pass]] = {
         SignOfZero,
         FlattenVolumes,
         CommonSubexpressions,
+        HoistRepeats,
         StraightThrough,
         CompareSoftmax,
         KnownValues,

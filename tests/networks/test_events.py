@@ -106,6 +106,27 @@ def test_threads_share_the_rows(images: np.ndarray, tmp_path: Path) -> None:
     np.testing.assert_array_equal(shared.run(None, feed)[0], alone.run(None, feed)[0])
 
 
+def test_the_image_of_all_time_steps_is_convolved_once(images: np.ndarray, tmp_path: Path) -> None:
+    """Direct coding as multi-step layers are exported: the image expanded over time, merged with the batch, a step at a time behind."""
+    net, rng = Net(), np.random.default_rng(6)
+    steps = net.node("Expand", net.input("x", (1, 3, 12, 12)), np.array([4, 1, 3, 12, 12]))
+    merged = net.node("Reshape", steps, np.array([4, 3, 12, 12]))
+    w = rng.standard_normal((8, 3, 3, 3)).astype(np.float32)
+    current = net.node("Conv", merged, w, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    apart = net.node("Reshape", current, np.array([4, 1, 8, 12, 12]))
+    v, spikes = "", []
+    for step in range(4):
+        now = net.node("Gather", apart, np.asarray(step), axis=0)
+        v = net.node("Add", net.node("Mul", v, np.float32(0.5)), now) if v else now
+        spikes.append(net.node("Cast", net.node("Greater", v, np.float32(3)), to=onnx.TensorProto.FLOAT))
+    net.output(net.node("Concat", *spikes, axis=0))
+    session = build_quickly(net.save(tmp_path / "net.onnx"), "portable", tmp_path / "out")
+    (layer,) = (layer for layer in session.metadata["layers"] if layer["macs"])
+    assert layer["macs"] == 12 * 12 * 8 * 3 * 9
+    feed = {"x": images[:1]}
+    np.testing.assert_array_equal(session.run(None, feed)[0], truth(tmp_path / "net.onnx", feed)[0])
+
+
 @pytest.mark.parametrize("shape", [(2, 3, 12, 11), (0, 3, 12, 12), (3, 12, 12)])
 def test_samples_that_do_not_fit_are_refused(shape: tuple[int, ...], images: np.ndarray, tmp_path: Path) -> None:
     model, samples = network(tmp_path, images, "signs")
