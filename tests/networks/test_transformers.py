@@ -76,3 +76,19 @@ def test_attention_on_bits(tmp_path: Path) -> None:
     forms = [layer["form"] for layer in artifact.manifest["layers"] if layer["macs"]]
     assert sorted(forms) == ["1 plane x 2 planes", "1x1 bit", *["2 planes x 1 bit"] * 5, "2 planes x 2 planes"]
     assert "bitc_ferf" not in artifact.source.read_text()
+
+
+def test_attention_that_compares_its_softmax_has_none(tmp_path: Path) -> None:
+    """BiViT's: what is left of exponentials is that of GELU's erf."""
+    file = Path(__file__).resolve().parents[3] / "shared/models/systems/bivit_block_sab_1w1a_ts17.onnx"
+    if not file.is_file():
+        pytest.skip("the exported systems are not beside this checkout (../shared/models/systems)")
+    artifact = compile(file, target="portable", out=tmp_path / "out", emit=("c",))
+    layers = artifact.manifest["layers"]
+    assert "k.softmax" not in {layer["op"] for layer in layers}
+    assert {layer["form"] for layer in layers if layer["macs"]} == {
+        "2 planes x 1 bit",
+        "2 planes x 2 planes",
+        "1 plane x 2 planes",
+    }
+    assert "softmax" not in artifact.source.read_text()
