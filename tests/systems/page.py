@@ -33,7 +33,8 @@ weights, and what bitc makes of each. `claims` is the headline of the paper, for
 of it is measured here. Every file is compiled and run on its golden inputs; an element agrees where it is off by at most
 1e-5 of the largest element of its output. Where a file comes with the answers of exact integer arithmetic, those count.
 
-The page is written by these commands, of which the first two end with 1 if anything is not as it says here:
+The page is written by these commands, of which the first two end with 1 if anything is not as it says here. They take
+some twenty minutes of a core each; a target that was run on a share of the files shows fewer:
 
 ```sh
 python -m tests.systems --shared ../shared --targets avx2 --json avx2.jsonl

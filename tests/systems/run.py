@@ -125,7 +125,8 @@ def coded_products(found: Sequence[Operands], products: Sequence[Product]) -> tu
             continue
         made = by_node.get(layer.node, [])
         form = ", ".join(dict.fromkeys(product.form for product in made)) or "folded away"
-        as_codes = all(product.kind != "float" or "bit" in product.form for product in made)
+        of_weights = layer.kind == "weights"
+        as_codes = all(product.kind != "float" or (of_weights and "bit" in product.form) for product in made)
         why = "" if as_codes else made[0].why
         coded.append(Coded(layer.node, f"{layer.x}x{layer.w}", layer.kind, form, as_codes, why))
     return tuple(coded)
