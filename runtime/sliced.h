@@ -22,7 +22,9 @@
  *            i for its class i. A group is up to four classes of columns of one class of rows
  *   masks    uint64 [classes][blocks * words]: the lanes of each border class
  *   base     int32 [classes][out_c], ends acc = base[class][c] - step*pop;  ends, int32 [out_c][2]: k, and 1 if b = 1 - t
- *   scratch  bitc_sliced_words(g) uint64, 64-aligned is faster
+ *   first, last  what is computed: the lanes from first to last, both multiples of the vectors (64 in plain C), last at
+ *            will beyond the last pixel
+ *   scratch  as large as bitc/ir/k_sliced.py says, 64-aligned is faster
  *
  * Without a tree each channel is computed from tables (`triples` > 0). Of each three terms x0, x1, x2 that differ from the
  * weights where e0, e1, e2 do,
@@ -78,6 +80,12 @@ BITC_INLINE int32_t bitc_sliced_blocks(const bitc_sliced *g) {
     return ((g->out_h - 1) * g->pitch + g->out_w + BITC_LANES - 1) / BITC_LANES;
 }
 
+/* One past the last vector that has lanes before `last`. */
+BITC_INLINE int32_t bitc_sliced_last(const bitc_sliced *g, int32_t last) {
+    const int32_t blocks = bitc_sliced_blocks(g);
+    return last < blocks * BITC_LANES ? last / BITC_LANES : blocks;
+}
+
 BITC_INLINE bitc_lane_word *bitc_sliced_column(const struct bitc_sliced_run *r, int32_t i) {
     return r->columns + (ptrdiff_t)i * BITC_LANE_WORDS;
 }
@@ -101,21 +109,23 @@ BITC_INLINE void bitc_sliced_turn_in(const struct bitc_sliced_run *r, const uint
     }
 }
 
-/* The input as planes, phase after phase; lanes beside an image repeat its first pixel and are nobody's. */
-BITC_INLINE void bitc_sliced_planes(const struct bitc_sliced_run *r, const uint64_t *x) {
+/* The input as planes, phase after phase, as far as the lanes from `first` to `last` read it; lanes beside an image repeat
+ * its first pixel and are nobody's. */
+BITC_INLINE void bitc_sliced_planes(const struct bitc_sliced_run *r, const uint64_t *x, int32_t first, int32_t last) {
     const bitc_sliced *g = r->g;
     const ptrdiff_t phase_words =
         (ptrdiff_t)g->in_planes * g->in_channels * g->plane_words * (64 / BITC_LANES_PER_WORD);
+    const int32_t end = last + g->tap[g->taps * 2 - 1]; /* the last tap lies farthest */
     for (int32_t f = 0; f < g->phases; f++) {
         const int32_t *phase = g->phase + (ptrdiff_t)f * 4;
-        const uint64_t *first = x + (ptrdiff_t)phase[0] * g->in_row_words + (ptrdiff_t)phase[1] * g->in_pixel_words;
+        const uint64_t *from = x + (ptrdiff_t)phase[0] * g->in_row_words + (ptrdiff_t)phase[1] * g->in_pixel_words;
         const ptrdiff_t down = (ptrdiff_t)g->step_h * g->in_row_words, right = (ptrdiff_t)g->step_w * g->in_pixel_words;
-        ptrdiff_t at = 0;
-        int32_t row = 0, column = 0;
-        for (int32_t group = 0; row < phase[2]; group++) {
+        int32_t group = first / 32, row = group * 32 / g->pitch, column = group * 32 % g->pitch;
+        ptrdiff_t at = row * down + column * right;
+        for (; row < phase[2] && group * 32 < end; group++) {
             const uint64_t *pixel[32];
             for (int32_t l = 0; l < 32; l++, at += right) {
-                pixel[l] = first + (row < phase[2] && column < phase[3] ? at : 0);
+                pixel[l] = from + (row < phase[2] && column < phase[3] ? at : 0);
                 if (++column == g->pitch) column = 0, row++, at = row * down - right;
             }
             bitc_sliced_turn_in(r, pixel, group, r->planes + f * phase_words);
@@ -138,7 +148,8 @@ BITC_INLINE void bitc_sliced_columns(const struct bitc_sliced_run *r, int32_t bl
     }
 }
 
-BITC_INLINE struct bitc_sliced_run bitc_sliced_begin(const bitc_sliced *g, const uint64_t *x, uint64_t *scratch) {
+BITC_INLINE struct bitc_sliced_run bitc_sliced_begin(const bitc_sliced *g, const uint64_t *x, int32_t first, int32_t last,
+                                                     uint64_t *scratch) {
     struct bitc_sliced_run r = {g, NULL, NULL, NULL, NULL, NULL, NULL, 0, {0}};
     r.planes = (bitc_lane_word *)(void *)scratch;
     r.columns = r.planes + (ptrdiff_t)g->phases * g->in_planes * g->in_channels * g->plane_words *
@@ -150,7 +161,7 @@ BITC_INLINE struct bitc_sliced_run bitc_sliced_begin(const bitc_sliced *g, const
         r.counters += (ptrdiff_t)(bitc_sliced_terms(g) + 2) * BITC_LANE_WORDS;
     }
     r.made = r.counters + (ptrdiff_t)g->slots * g->counter_planes * BITC_LANE_WORDS;
-    bitc_sliced_planes(&r, x);
+    bitc_sliced_planes(&r, x, first, last);
     bitc_lanes_store(bitc_sliced_column(&r, g->special), bitc_lanes_fill(0));
     bitc_lanes_store(bitc_sliced_column(&r, g->special + 2), bitc_lanes_fill(1));
     return r;

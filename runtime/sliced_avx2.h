@@ -8,14 +8,15 @@
 static inline void bitc_sliced_bits_avx2(const bitc_sliced *g, const uint64_t *x, const int32_t *nodes,
                                          const int16_t *terms, const int32_t *tests, const uint8_t *codes,
                                          const uint64_t *masks, int32_t planes, uint64_t *y, int32_t out_row_words,
-                                         int32_t out_pixel_words, uint64_t *scratch) {
-    bitc_sliced_bits(g, x, nodes, terms, tests, codes, masks, planes, y, out_row_words, out_pixel_words, scratch);
+                                         int32_t out_pixel_words, int32_t first, int32_t last, uint64_t *scratch) {
+    bitc_sliced_bits(g, x, nodes, terms, tests, codes, masks, planes, y, out_row_words, out_pixel_words, first, last,
+                     scratch);
 }
 
 static inline void bitc_sliced_acc_avx2(const bitc_sliced *g, const uint64_t *x, const int32_t *nodes,
                                         const int16_t *terms, const int32_t *ends, const int32_t *base, int32_t step,
-                                        int32_t *acc, uint64_t *scratch) {
-    bitc_sliced_acc(g, x, nodes, terms, ends, base, step, acc, scratch);
+                                        int32_t *acc, int32_t first, int32_t last, uint64_t *scratch) {
+    bitc_sliced_acc(g, x, nodes, terms, ends, base, step, acc, first, last, scratch);
 }
 
 #endif

@@ -113,13 +113,14 @@ BITC_INLINE void bitc_sliced_turn_out(const struct bitc_sliced_run *r, int32_t b
 
 BITC_INLINE void bitc_sliced_bits(const bitc_sliced *g, const uint64_t *x, const int32_t *nodes, const int16_t *terms,
                                   const int32_t *tests, const uint8_t *codes, const uint64_t *masks, int32_t planes,
-                                  uint64_t *y, int32_t out_row_words, int32_t out_pixel_words, uint64_t *scratch) {
-    struct bitc_sliced_run r = bitc_sliced_begin(g, x, scratch);
-    const int32_t blocks = bitc_sliced_blocks(g), words = bitc_words(g->out_c);
+                                  uint64_t *y, int32_t out_row_words, int32_t out_pixel_words, int32_t first, int32_t last,
+                                  uint64_t *scratch) {
+    struct bitc_sliced_run r = bitc_sliced_begin(g, x, first, last, scratch);
+    const int32_t words = bitc_words(g->out_c), end = bitc_sliced_last(g, last);
     const int32_t entry = g->row_classes * bitc_sliced_row_groups(g) * (g->counter_planes + 2);
     r.unions = r.made + (ptrdiff_t)planes * words * 64 * BITC_LANE_WORDS;
     memset(r.made, 0, (size_t)(planes * words * 64) * sizeof(bitc_lanes));
-    for (int32_t block = 0; block < blocks; block++) {
+    for (int32_t block = first / BITC_LANES; block < end; block++) {
         bitc_sliced_enter(&r, block);
         bitc_sliced_classes(&r, masks, block);
         const int16_t *next = terms;
@@ -166,11 +167,11 @@ BITC_INLINE void bitc_sliced_numbers(const struct bitc_sliced_run *r, int32_t bl
 }
 
 BITC_INLINE void bitc_sliced_acc(const bitc_sliced *g, const uint64_t *x, const int32_t *nodes, const int16_t *terms,
-                                 const int32_t *ends, const int32_t *base, int32_t step, int32_t *acc,
-                                 uint64_t *scratch) {
-    const struct bitc_sliced_run r = bitc_sliced_begin(g, x, scratch);
-    const int32_t blocks = bitc_sliced_blocks(g);
-    for (int32_t block = 0; block < blocks; block++) {
+                                 const int32_t *ends, const int32_t *base, int32_t step, int32_t *acc, int32_t first,
+                                 int32_t last, uint64_t *scratch) {
+    const struct bitc_sliced_run r = bitc_sliced_begin(g, x, first, last, scratch);
+    const int32_t end = bitc_sliced_last(g, last);
+    for (int32_t block = first / BITC_LANES; block < end; block++) {
         bitc_sliced_enter(&r, block);
         const int16_t *next = terms;
         for (int32_t i = 0; i < g->out_c; i++) {

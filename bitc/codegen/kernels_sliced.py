@@ -8,13 +8,12 @@ from bitc.codegen.assembly import Assembly, Frame
 from bitc.codegen.plan import Call
 from bitc.ir import Op
 from bitc.ir.k import NO_HALO
-from bitc.ir.sliced import plane_geometry
+from bitc.ir.sliced import PlaneGeometry, plane_geometry
 
 
-def _geometry(op: Op, out: Assembly) -> str:
+def _geometry(op: Op, planes: PlaneGeometry, out: Assembly) -> str:
     x, attrs = op.operands[0], op.attrs
     _, _, columns, words = x.shape
-    planes = plane_geometry(*(attrs[key] for key in ("taps", "strides", "dilations", "size")))
     fields: dict[str, object] = {
         "out_h": attrs["size"][0],
         "out_w": attrs["size"][1],
@@ -45,21 +44,25 @@ def _geometry(op: Op, out: Assembly) -> str:
     return out.geometry("bitc_sliced", fields)
 
 
+def _calls(op: Op, ends: tuple[str, ...], frame: Frame, out: Assembly) -> list[Call]:
+    """The call of the kernel named as ``op``, for all lanes of pixels or those of a part; ``ends`` is what its end takes."""
+    x, *tables = op.operands
+    planes = plane_geometry(*(op.attrs[key] for key in ("taps", "strides", "dilations", "size")))
+    all_lanes = planes.blocks(op.attrs["size"], op.attrs["lanes"]) * op.attrs["lanes"]
+    lanes = ("first", "last") if frame.splits("lanes") else ("0", str(all_lanes))
+    source = out.at_pixel(x, frame, op.attrs["at"])
+    arguments = (f"&{_geometry(op, planes, out)}", source, *map(out.constant, tables), *ends, *lanes)
+    return [Call(f"bitc_{op.name.removeprefix('k.')}_{out.isa}", (*arguments, out.base(op.results[1])))]
+
+
 def sliced_bits(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     """``k.sliced_bits``: ``bitc_sliced_bits_<isa>``."""
-    x, *tables = op.operands
-    y, scratch = op.results
+    y, tests = op.results[0], op.operands[3]
     _, _, columns, words = y.shape
-    source, planes = out.at_pixel(x, frame, op.attrs["at"]), tables[2].shape[1]
-    result = (out.at_row(y, frame, op.attrs["halo"]), str(columns * words), str(words), out.base(scratch))
-    arguments = (f"&{_geometry(op, out)}", source, *map(out.constant, tables), str(planes), *result)
-    return [Call(f"bitc_sliced_bits_{out.isa}", arguments)]
+    ends = str(tests.shape[1]), out.at_row(y, frame, op.attrs["halo"]), str(columns * words), str(words)
+    return _calls(op, ends, frame, out)
 
 
 def sliced_acc(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     """``k.sliced_acc``: ``bitc_sliced_acc_<isa>``."""
-    x, *tables = op.operands
-    y, scratch = op.results
-    tail = (str(op.attrs["step"]), out.at_row(y, frame, NO_HALO), out.base(scratch))
-    source = out.at_pixel(x, frame, op.attrs["at"])
-    return [Call(f"bitc_sliced_acc_{out.isa}", (f"&{_geometry(op, out)}", source, *map(out.constant, tables), *tail))]
+    return _calls(op, (str(op.attrs["step"]), out.at_row(op.results[0], frame, NO_HALO)), frame, out)

@@ -14,12 +14,13 @@ from bitc.codegen.work import nanoseconds
 from bitc.ir import Graph, Op, Value
 from bitc.ir.k_rows import BY_ROWS, image_rows, inner_values
 from bitc.ir.packing import WORD_BITS, words_of
+from bitc.ir.sliced import plane_geometry
 
 MOST_THREADS = 64
 LEAST_NS = 3000.0
 """What a part must take: handing one to a waiting thread and awaiting its end takes about 1000 ns."""
 
-Axis = Literal["rows", "pixels", "channels", "stack"]
+Axis = Literal["rows", "pixels", "channels", "stack", "lanes"]
 
 _BY_PIXELS = frozenset(
     {
@@ -46,14 +47,16 @@ _CHANNEL_OPERANDS = {
 }
 """Products that can make some of their channels, and how many operands they have where there is one group."""
 
+_SLICED = ("k.sliced_acc", "k.sliced_bits")
+
 _FEW_CHANNELS = 16
 """A map over fewer goes through all pixels in one loop, which parts would cut short."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """``size`` rows (pixels of the one row there is, channels of the one pixel, entries of a stack) in whole ``unit`` s, in at most
-    ``parts`` parts."""
+    """``size`` rows (pixels of the one row there is, channels of the one pixel, entries of a stack, lanes of planes of pixels) in whole
+    ``unit`` s, in at most ``parts`` parts."""
 
     axis: Axis
     size: int
@@ -99,7 +102,7 @@ def scratch_rows(op: Op, share: Share) -> dict[Value, int]:
     """The values of which each part needs its own, and how many rows of each."""
     if op.name == "k.rows":
         return dict.fromkeys(inner_values(op.attrs["body"]), band(op, share))
-    if op.name == "k.icoded_rows":
+    if op.name in ("k.icoded_rows", *_SLICED):
         return dict.fromkeys(op.results[1:], 1)
     return dict.fromkeys(op.results[1:], band(op, share)) if op.name == "k.iwinograd" else {}
 
@@ -126,6 +129,10 @@ def _axis(op: Op) -> tuple[Axis, int, int] | None:
         return "stack", op.attrs["stack"], 1
     if op.name in ("k.softmax", "k.reduce"):
         return "stack", op.attrs["outer"], 1
+    if op.name in _SLICED:
+        geometry = plane_geometry(*(op.attrs[key] for key in ("taps", "strides", "dilations", "size")))
+        lanes = op.attrs["lanes"]
+        return "lanes", geometry.blocks(op.attrs["size"], lanes) * lanes, lanes
     ops = op.attrs["body"].ops if op.name == "k.rows" else (op,)
     kernels = [inner for inner in ops if inner.name != "nn.constant"]
     if not kernels or kernels[0].name not in BY_ROWS:

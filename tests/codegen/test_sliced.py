@@ -1,4 +1,4 @@
-"""Networks whose products of bits run along trees: the q graph, the k graph and the generated C give the same bits."""
+"""Networks whose products of bits run along trees or by tables: the q graph, the k graph and the generated C give the same bits."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bitc.ir.printer import print_graph
 from bitc.passes.mst_reorder import MstReorder
 
 
-def agree(graph: Graph, target_name: str, folder: Path, compiler: str = "gcc") -> None:
-    """Run ``graph`` all three ways on random inputs, with trees wherever they can be."""
+def agree(graph: Graph, target_name: str, folder: Path, compiler: str = "gcc", use: str = "on") -> None:
+    """Run ``graph`` all three ways on random inputs, with trees (or ``tables``) wherever they can be."""
     target = TARGETS[target_name]
     if (reason := why_not(target.isa)) is not None:
         pytest.skip(reason)
-    k = lowered(MstReorder(target.isa, "on").run(graph), target)
+    k = lowered(MstReorder(target.isa, use).run(graph), target)
     library = build(generated(k, target, guard_bytes=64), target, folder, compiler)
     for seed in range(2):
         inputs = inputs_of(graph, seed)
@@ -33,8 +33,9 @@ def agree(graph: Graph, target_name: str, folder: Path, compiler: str = "gcc") -
 
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.__name__)
 @pytest.mark.parametrize("target", ["portable", "avx2"])
-def test_networks(net: Callable[[], Graph], target: str, tmp_path: Path) -> None:
-    agree(prepared(net()), target, tmp_path)
+@pytest.mark.parametrize("use", ["on", "tables"])
+def test_networks(net: Callable[[], Graph], target: str, use: str, tmp_path: Path) -> None:
+    agree(prepared(net()), target, tmp_path, use=use)
 
 
 @pytest.mark.parametrize("net", [convolutions, grouped], ids=lambda net: net.__name__)

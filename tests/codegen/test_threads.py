@@ -22,6 +22,7 @@ from bitc.codegen.memory_plan import ALIGN_BYTES
 from bitc.codegen.sharing import Share, shares
 from bitc.compiler import Options, Trace, lower
 from bitc.ir import Builder, DType, Graph, TensorType
+from bitc.passes.mst_reorder import MstReorder
 
 NETWORKS = [
     "birealnet18",
@@ -55,6 +56,20 @@ def test_any_number_of_threads_gives_the_same_bits(net: Callable[[], Graph], tar
         with pool_of(shared, threads) as crew:
             for _ in range(3):
                 identical(shared.run(inputs, items, crew), wanted)
+
+
+@pytest.mark.parametrize("use", ["on", "tables"])
+@pytest.mark.parametrize("target", ["portable", "avx2"])
+def test_planes_of_pixels_are_shared_by_lanes(use: str, target: str, tmp_path: Path) -> None:
+    skip_where_missing(target)
+    graph = lowered(MstReorder(target, use).run(prepared(convolutions())), TARGETS[target])
+    assert "lanes" in {share.axis for share in shares(graph, 4, target, least_ns=0).values()}
+    plain, shared = two_ways(graph, target, tmp_path)
+    inputs = inputs_of(graph, 7)
+    wanted = plain.run(inputs)
+    for threads in COUNTS:
+        with pool_of(shared, threads) as crew:
+            identical(shared.run(inputs, crew=crew), wanted)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -128,6 +128,13 @@ class Prepared:
         }  # fmt: skip
         return k.ffi.new("bitc_sliced *", fields), [geometry, classes]
 
+    def parts(self) -> list[tuple[int, int]]:
+        """Lanes of the calls that make the whole: the first block by itself, then all others."""
+        case, lanes = self.case, LANES[self.isa]
+        geometry = plane_geometry(case.taps, case.strides, case.dilations, case.size)
+        blocks = geometry.blocks(case.size, lanes)
+        return [(0, lanes), (lanes, blocks * lanes)] if blocks > 1 else [(0, lanes)]
+
     @property
     def kernel(self) -> Kernels:
         return kernels(f"sliced_{self.isa}.h", isa=self.isa)
@@ -143,7 +150,8 @@ class Prepared:
         g, held = self.geometry()
         with guarded(expected.shape, np.int32, align=4) as acc, guarded((scratch.size,), np.uint64) as memory:
             run = getattr(self.kernel, f"bitc_sliced_acc_{self.isa}")
-            run(g, p(self.x), p(walk.nodes), p(walk.terms), p(walk.ends), p(base), step, p(acc), p(memory))
+            for part in self.parts():
+                run(g, p(self.x), p(walk.nodes), p(walk.terms), p(walk.ends), p(base), step, p(acc), *part, p(memory))
             np.testing.assert_array_equal(acc, expected)
         assert held
 
@@ -165,7 +173,9 @@ class Prepared:
         with guarded((case.size[0], row), np.uint64, align=8) as y, guarded((scratch.size,), np.uint64) as memory:
             untouched = y[0, -1]
             run = getattr(self.kernel, f"bitc_sliced_bits_{self.isa}")
-            run(g, p(self.x), *map(p, tables), limit.shape[0], p(y), row, pixel, p(memory))
+            for part in self.parts():
+                run(g, p(self.x), *map(p, tables), limit.shape[0], p(y), row, pixel, *part, p(memory))
+                memory[:] = 0xA5A5A5A5A5A5A5A5
             got = y[:, : case.size[1] * pixel].reshape(*case.size, pixel)
             np.testing.assert_array_equal(got[..., : expected.shape[-1]], expected)
             if gap:
