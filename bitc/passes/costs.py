@@ -73,11 +73,13 @@ of the inner loops take on two pipes of 128 bits at 2.5 GHz."""
 @dataclass(frozen=True, slots=True)
 class Sliced:
     """Figures of products on planes of pixels (:mod:`bitc.ir.sliced`), in nanoseconds. For each vector of pixels: ``adder_ns``: a
-    term of a node of a tree added, ``majority_ns``: a plane of a table added, ``table_ns``: the planes of a table made, ``node_ns``: a
-    node besides what it adds, ``test_ns``: a bit of a result, ``column_ns``: a term of the windows fetched. ``input_ns``: an
-    activation, ``output_ns``: a bit of a result, turned; ``number_ns``: an int32 result."""
+    term of a node of a tree added, ``far_ns``: what that takes besides where a block's terms do not stay in the first cache,
+    ``majority_ns``: a plane of a table added, ``table_ns``: the planes of a table made, ``node_ns``: a node besides what it adds,
+    ``test_ns``: a bit of a result, ``column_ns``: a term of the windows fetched. ``input_ns``: an activation, ``output_ns``: a bit of a
+    result, turned; ``number_ns``: an int32 result."""
 
     adder_ns: float
+    far_ns: float
     majority_ns: float
     table_ns: float
     node_ns: float
@@ -90,17 +92,24 @@ class Sliced:
 
 SLICED: dict[str, Sliced] = {
     "portable": Sliced(
-        adder_ns=0.75, majority_ns=0.8, table_ns=4, node_ns=10, test_ns=12, column_ns=1, input_ns=0.1, output_ns=0.1, number_ns=5
+        adder_ns=0.75, far_ns=0.2, majority_ns=0.8, table_ns=4,
+        node_ns=10, test_ns=12, column_ns=1, input_ns=0.1, output_ns=0.1, number_ns=5
     ),
     "avx2": Sliced(
-        adder_ns=0.65, majority_ns=1.25, table_ns=8, node_ns=15, test_ns=20, column_ns=2, input_ns=0.03, output_ns=0.03, number_ns=5
+        adder_ns=0.7, far_ns=0.3, majority_ns=1.25, table_ns=8,
+        node_ns=15, test_ns=20, column_ns=2, input_ns=0.03, output_ns=0.03, number_ns=5
     ),
     "avx512": Sliced(
-        adder_ns=0.4, majority_ns=1, table_ns=8, node_ns=20, test_ns=30, column_ns=2, input_ns=0.03, output_ns=0.03, number_ns=5
+        adder_ns=0.4, far_ns=0.3, majority_ns=1, table_ns=8,
+        node_ns=20, test_ns=30, column_ns=2, input_ns=0.03, output_ns=0.03, number_ns=5
     ),
 }  # fmt: skip
 """By instruction set, measured as :data:`COSTS` are; those of avx512 are guesses on the safe side. Tables fill more than a first cache on
 avx2, which is why majorities cost more there."""
+
+
+NEAR_BYTES = 48 * 1024
+"""A block's terms fill a first cache of 32 KiB beyond use when they are so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +142,12 @@ def plane_ns(work: Work, costs: Costs, out_c: int | None = None) -> float:
     return operations / (costs.bits if work.group == 1 else costs.grouped_bits)
 
 
-def trees_ns(work: Work, costs: Sliced, blocks: int, planes: int, added: int, bits: int) -> float:
-    """A product of ``planes`` planes along trees that add ``added`` terms a plane, in ``blocks`` vectors of pixels; it ends with ``bits``
-    bits a channel, or with numbers where that is 0."""
-    return blocks * added * planes * costs.adder_ns + _sliced_ns(work, costs, blocks, planes, bits)
+def trees_ns(work: Work, costs: Sliced, lanes: int, blocks: int, planes: int, added: int, bits: int) -> float:
+    """A product of ``planes`` planes along trees that add ``added`` terms a plane, in ``blocks`` vectors of ``lanes`` pixels; it ends with
+    ``bits`` bits a channel, or with numbers where that is 0."""
+    far = work.taps * work.in_c * work.group * planes * lanes // 8 > NEAR_BYTES
+    term_ns = costs.adder_ns + (costs.far_ns if far else 0)
+    return blocks * added * planes * term_ns + _sliced_ns(work, costs, blocks, planes, bits)
 
 
 def tables_ns(work: Work, costs: Sliced, blocks: int, planes: int, triples: int, bits: int) -> float:

@@ -136,7 +136,7 @@ class _Weighing:
 
     def trees_ns(self, added: int) -> float:
         """Nanoseconds along trees that add ``added`` terms a plane."""
-        return trees_ns(self.work, self.costs, self.blocks, self.planes, added, self.bits)
+        return trees_ns(self.work, self.costs, self.lanes, self.blocks, self.planes, added, self.bits)
 
     @property
     def work(self) -> Work:
@@ -161,7 +161,11 @@ class _Weighing:
 
     @property
     def blocks(self) -> int:
-        return _blocks(self.op, LANES.get(self.isa, LANES["portable"]))
+        return _blocks(self.op, self.lanes)
+
+    @property
+    def lanes(self) -> int:
+        return LANES.get(self.isa, LANES["portable"])
 
 
 def _us(ns: float) -> str:

@@ -13,7 +13,7 @@ import onnx
 import pytest
 from codegen.build import generated, lowered
 from codegen.crews import COUNTS, MOST, identical, pool_of, two_ways
-from codegen.nets import NETS, convolutions, inputs_of, prepared
+from codegen.nets import NETS, Net, convolutions, inputs_of, prepared
 from runtime.harness import why_not
 
 from benchmarks.networks import CASES
@@ -62,7 +62,9 @@ def test_any_number_of_threads_gives_the_same_bits(net: Callable[[], Graph], tar
 @pytest.mark.parametrize("target", ["portable", "avx2"])
 def test_planes_of_pixels_are_shared_by_lanes(use: str, target: str, tmp_path: Path) -> None:
     skip_where_missing(target)
-    graph = lowered(MstReorder(target, use).run(prepared(convolutions())), TARGETS[target])
+    n = Net(9)
+    bits = n.threshold(n.conv(n.threshold(n.input(2, 12, 33, 30)), 20))
+    graph = lowered(MstReorder(target, use).run(prepared(n.graph(n.floats(n.conv(bits, 7))))), TARGETS[target])
     assert "lanes" in {share.axis for share in shares(graph, 4, target, least_ns=0).values()}
     plain, shared = two_ways(graph, target, tmp_path)
     inputs = inputs_of(graph, 7)
