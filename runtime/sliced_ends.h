@@ -139,6 +139,12 @@ BITC_INLINE void bitc_sliced_bits(const bitc_sliced *g, const uint64_t *x, const
     }
 }
 
+/* 64 pixels of a plane, from its pixel 32*group on; 32 where vectors have no more. */
+BITC_INLINE uint64_t bitc_sliced_pixels(const bitc_lane_word *plane, int32_t group) {
+    const uint64_t high = BITC_LANES > 32 ? bitc_lanes_get(plane, group + 1) : 0;
+    return bitc_lanes_get(plane, group) | high << 32;
+}
+
 /* The counts of one channel in a block as accumulators. */
 BITC_INLINE void bitc_sliced_numbers(const struct bitc_sliced_run *r, int32_t block, const bitc_lane_word *u, int32_t c,
                                        const int32_t *end, const int32_t *base, int32_t step, int32_t *acc) {
@@ -146,20 +152,19 @@ BITC_INLINE void bitc_sliced_numbers(const struct bitc_sliced_run *r, int32_t bl
     const uint32_t mask = ((uint32_t)1 << g->counter_planes) - 1, flip = (uint32_t)end[1];
     const bitc_lane_word *t = bitc_sliced_column(r, g->special + 1);
     int32_t row = block * BITC_LANES / g->pitch, column = block * BITC_LANES % g->pitch;
-    for (int32_t group = 0; group < BITC_LANES / 32; group++) {
+    for (int32_t group = 0; group < BITC_LANES / 32; group += 2) {
         uint64_t rows[32] = {0}, counts[32];
-        rows[0] = bitc_lanes_get(t, group);
-        for (int32_t k = 0; k < g->counter_planes; k++) rows[k + 1] = bitc_lanes_get(u + k * BITC_LANE_WORDS, group);
+        rows[0] = bitc_sliced_pixels(t, group);
+        for (int32_t k = 0; k < g->counter_planes; k++) rows[k + 1] = bitc_sliced_pixels(u + k * BITC_LANE_WORDS, group);
         bitc_turn(rows, counts);
-        for (int32_t l = 0; l < 32; l++) {
-            counts[l] = 2 * (((counts[l] >> 1) + (uint32_t)end[0]) & mask) + ((counts[l] & 1) ^ flip);
-        }
-        for (int32_t l = 0; l < 32 && row < g->out_h; l++) {
+        for (int32_t l = 0; l < 64 && l < BITC_LANES && row < g->out_h; l++) {
             if (column < g->out_w) {
+                const uint32_t found = (uint32_t)(counts[l % 32] >> (l & 32));
+                const uint32_t pop = 2 * (((found >> 1) + (uint32_t)end[0]) & mask) + ((found & 1) ^ flip);
                 int32_t cls = 0;
                 if (g->row_class) cls = g->row_class[row] * g->col_classes + g->col_class[column];
                 acc[((ptrdiff_t)row * g->out_w + column) * g->out_c + c] =
-                    base[(ptrdiff_t)cls * g->out_c + c] - step * (int32_t)counts[l];
+                    base[(ptrdiff_t)cls * g->out_c + c] - step * (int32_t)pop;
             }
             if (++column == g->pitch) column = 0, row++;
         }
