@@ -3,7 +3,7 @@ benchmarks.mst`` prints a table.
 
 Networks of three equal 3x3 layers with zero padding and batch normalisation, whose channels differ from an earlier one's in a part d of
 their weights; the time of a layer is half the difference between three layers and one. All libraries have turns in each round; the
-lowest times count, as whatever else the machine does only adds to them.
+lowest processor times count, as whatever else the machine does only adds to them.
 
 With ``--networks FILE.onnx...`` whole networks of one input instead: without trees, and with those that the cost model picks.
 """
@@ -55,9 +55,9 @@ def timed(sessions: dict[str, bitc.Session], x: np.ndarray, rounds: int) -> dict
     times: dict[str, list[float]] = {name: [] for name in sessions}
     for _ in range(rounds):
         for name, session in sessions.items():
-            started = time.perf_counter()
+            started = time.thread_time()
             session.run(None, {"x": x})
-            times[name].append((time.perf_counter() - started) * 1e6)
+            times[name].append((time.thread_time() - started) * 1e6)
     return {name: min(found) for name, found in times.items()}
 
 
@@ -95,9 +95,9 @@ def whole_network(model: Path, target: str, rounds: int) -> dict[str, float]:
         times: dict[str, list[float]] = {mst: [] for mst in sessions}
         for _ in range(rounds):
             for mst, session in sessions.items():
-                started = time.perf_counter()
+                started = time.thread_time()
                 session.run(None, {value.name: x})
-                times[mst].append((time.perf_counter() - started) * 1e6)
+                times[mst].append((time.thread_time() - started) * 1e6)
     return {
         f"{mst} {name}": float(f(found))
         for mst, found in times.items()
