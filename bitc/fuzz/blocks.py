@@ -13,7 +13,7 @@ import numpy as np
 from bitc.fuzz.elementwise import BINARIZERS, batch_norm, prelu
 from bitc.fuzz.moves import max_pool
 from bitc.fuzz.network import Network, Tensor, Unfit
-from bitc.fuzz.products import along, check_cost, taps
+from bitc.fuzz.products import along, check_cost, kindred, taps
 
 F = np.float32
 _MANY = (8, 16, 17, 32, 33, 64, 65, 96)
@@ -49,8 +49,9 @@ def _product(net: Network, x: Tensor, most: int) -> Tensor:
 
     def whole(shape: tuple[int, ...]) -> np.ndarray:
         levels = [-1, 1] if most == 1 else list(range(-most, most + 1))
+        values = kindred(net, shape, 0) if most == 1 and net.maybe(0.5) else net.draw.choice(levels, shape)
         scale = net.scales([shape[0]]) if net.maybe(0.3) else F(1)
-        return np.asarray(net.draw.choice(levels, shape) * along(np.broadcast_to(scale, shape[:1]), len(shape), 0), F)
+        return np.asarray(values * along(np.broadcast_to(scale, shape[:1]), len(shape), 0), F)
 
     if not x.is_image:
         check_cost(x.shape[:-1], filters * x.shape[-1])
@@ -59,6 +60,30 @@ def _product(net: Network, x: Tensor, most: int) -> Tensor:
     weights = whole((filters, x.channels, *window["kernel_shape"]))
     check_cost(x.shape, weights.size)
     return net.node("Conv", x, weights, **window)
+
+
+def wide_levels(net: Network, x: Tensor) -> Tensor:
+    """Activations of 3 bits beside signs, in rows so wide that sums of products of bits are taken."""
+    if len(x.shape) != 2:
+        raise Unfit
+    wide, filters = net.choose.choice([256, 320]), net.choose.choice([128, 130])
+    check_cost(x.shape, wide * max(x.shape[1], filters))
+    y = net.node("MatMul", x, net.draw.choice([-1, 1], (x.shape[1], wide)).astype(F))
+    levels = net.node("Clip", net.node("Round", y), F(net.choose.choice([0, -3])), F(net.choose.choice([4, 7])))
+    return net.node("MatMul", levels, net.draw.choice([-1, 1], (wide, filters)).astype(F))
+
+
+def deep_bytes(net: Network, x: Tensor) -> Tensor:
+    """QDQ around a 3x3 convolution of many channels with large weights, on an image of whole tiles, as Winograd's algorithm likes it."""
+    if not x.is_image or min(x.shape[2:]) < 4:
+        raise Unfit
+    channels, filters = 32, net.choose.choice([8, 16, 17])
+    check_cost(x.shape, max(x.channels * channels, 9 * channels * filters))
+    x = _stored(net, net.node("Conv", x, net.floats((channels, x.channels, 1, 1), 1)))
+    codes = net.draw.integers(-127, 128, (filters, channels, 3, 3)).astype(np.int8)
+    weights = net.node("DequantizeLinear", codes, net.scales() / F(256), np.int8(0))
+    pads = net.choose.choice([[1, 1, 1, 1], [1, 1, 1, 1], [1, 0, 1, 2]])
+    return _stored(net, net.node("Conv", x, weights, kernel_shape=[3, 3], pads=pads))
 
 
 def byte_layers(net: Network, x: Tensor) -> Tensor:
@@ -101,4 +126,4 @@ def _byte_conv(net: Network, x: Tensor) -> Tensor:
     return net.node("Conv", x, weights, *bias, group=group, kernel_shape=[size, size], pads=pads, strides=strides)
 
 
-BLOCKS = (binary_layers, binary_layers, few_levels, byte_layers, byte_layers)
+BLOCKS = (binary_layers, binary_layers, few_levels, byte_layers, byte_layers, deep_bytes, wide_levels)

@@ -24,6 +24,7 @@ from bitc.codegen.targets import target as target_named
 from bitc.compiler import compile
 from bitc.errors import ModelError, ToolchainError, UnsupportedError
 from bitc.frontend import import_model
+from bitc.fuzz.network import options_of
 from bitc.intervals import Interval, evaluate_intervals
 from bitc.ir import Graph
 from bitc.oracle import oracle_for
@@ -133,12 +134,12 @@ def _examine(
     except Exception as error:  # onnxruntime and qonnx raise what they like
         found.invalid = f"{type(error).__name__}: {error}"
         return
-    graph = import_model(path)
+    graph, asked = import_model(path), options_of(model)
     possible = dict(zip(oracle.output_names, intervals(graph, feeds), strict=True))
     for name, interval in possible.items():
         _hold(found.failures, "oracle outside", "", name, truth[name], interval)
     for target in targets:
-        artifact = compile(path, target=target, out=folder / target, emit=("c",))
+        artifact = compile(path, target=target, out=folder / target, emit=("c",), **asked)
         found.kernels[target] = {layer["op"] for layer in artifact.manifest["layers"]}
         session = load(artifact, target)
         results = dict(zip(oracle.output_names, session.run(None, dict(feeds)), strict=True))

@@ -27,7 +27,8 @@ def random_setting(choose: Random, qonnx_share: float = 0.15) -> Setting:
     qonnx = choose.random() < qonnx_share
     free = choose.random() < 0.4
     opset = choose.choice([13, 15, 17]) if qonnx else choose.choice(OPSETS)
-    return Setting(opset, choose.choice([1, 1, 2, 3]), free, qonnx)
+    options = (("mst", "on"),) if choose.random() < 0.3 else ()
+    return Setting(opset, choose.choice([1, 1, 2, 3]), free, qonnx, options)
 
 
 def random_network(setting: Setting, choose: Random, prefix: str) -> Network:

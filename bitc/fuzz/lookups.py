@@ -42,6 +42,16 @@ def take_ranked(net: Network, x: Tensor) -> Tensor:
     return net.node("Gather", table, net.node("ArgMax", x, axis=-1, keepdims=0))
 
 
+def take_computed(net: Network, x: Tensor) -> Tensor:
+    """GatherND of a table by two computed indices: where the largest and the smallest element of each row are."""
+    if net.setting.opset < 13:
+        raise Unfit
+    places = [net.node(kind, x, axis=-1, keepdims=0) for kind in ("ArgMax", "ArgMin")]
+    columns = [net.node("Unsqueeze", place, np.array([-1], np.int64)) for place in places]
+    table = net.floats((x.shape[-1], x.shape[-1], net.choose.randint(1, 4)))
+    return net.node("GatherND", table, net.node("Concat", *columns, axis=-1))
+
+
 def rank(net: Network, x: Tensor) -> Tensor:
     """The largest or smallest elements along an axis, sorted."""
     axis = _axis(net, x)
@@ -79,4 +89,4 @@ def running_sum(net: Network, x: Tensor) -> Tensor:
     return net.node("CumSum", x, np.array(_axis(net, x), np.int64), **attrs)
 
 
-LOOKUPS = (take_along, take_tuples, take_ranked, rank, place_along, place_tuples, running_sum)
+LOOKUPS = (take_along, take_tuples, take_ranked, take_computed, rank, place_along, place_tuples, running_sum)

@@ -144,7 +144,7 @@ def gather(net: Network, x: Tensor) -> Tensor:
 
 def max_pool(net: Network, x: Tensor) -> Tensor:
     """Any window, stride, padding and rounding."""
-    if not x.is_image or (not x.is_float and net.setting.opset < 12):
+    if not x.is_image or (not x.is_float and (net.setting.opset < 12 or x.dtype.itemsize > 1)):
         raise Unfit
     return _moved(net, "MaxPool", x, **_window(net, x))
 

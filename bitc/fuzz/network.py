@@ -22,6 +22,8 @@ MOST_ELEMENTS = 6000
 """Of one tensor. Larger networks find no other bugs than small ones with odd sizes, and cost more."""
 
 _IR_VERSION = 10
+_OPTION = "bitc."
+"""What keys of a file's metadata begin with that are options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,14 @@ Operand = Tensor | np.ndarray | np.generic | None
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What all networks of a file share: ``batch`` rows, perhaps ``free``; ``qonnx`` files have another oracle and more operators."""
+    """What all networks of a file share: ``batch`` rows, perhaps ``free``; ``qonnx`` files have another oracle and more operators;
+    ``options`` of :func:`bitc.compile` that the file asks to be compiled with."""
 
     opset: int
     batch: int
     free: bool
     qonnx: bool
+    options: tuple[tuple[str, str], ...] = ()
 
 
 class Unfit(Exception):
@@ -214,4 +218,11 @@ def file_of(networks: Sequence[Network]) -> onnx.ModelProto:
     if setting.qonnx:
         opsets[1:] = [helper.make_opsetid(QONNX, 2)]
     graph = helper.make_graph(nodes, "fuzz", inputs, outputs, constants)
-    return helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
+    helper.set_model_props(model, {_OPTION + name: value for name, value in setting.options})
+    return model
+
+
+def options_of(model: onnx.ModelProto) -> dict[str, str]:
+    """The options a file asks to be compiled with, in its metadata, so that a file that failed says how."""
+    return {prop.key.removeprefix(_OPTION): prop.value for prop in model.metadata_props if prop.key.startswith(_OPTION)}

@@ -102,7 +102,7 @@ def check_cost(shape: Sequence[int], each: int) -> None:
 
 def float_weights(net: Network, shape: tuple[int, ...], axis: int) -> Operand:
     """Weights of ``shape`` whose filters lie along ``axis``: plain numbers, or integers behind nodes that dequantize them."""
-    ways = [_signs, _signs, _scaled_signs, _ternary, _numbers, _latent, _dequantized, _dequantized, _quantized]
+    ways = [_signs, _kindred_signs, _scaled_signs, _ternary, _numbers, _latent, _dequantized, _dequantized, _quantized]
     if net.setting.opset >= 21 and not net.setting.qonnx:
         ways += [_small_integers, _blocks]
     if net.setting.qonnx:
@@ -117,6 +117,21 @@ def along(values: np.ndarray, rank: int, axis: int) -> np.ndarray:
 
 def _signs(net: Network, shape: tuple[int, ...], axis: int) -> Operand:
     return net.draw.choice([-1, 1], shape).astype(F)
+
+
+def _kindred_signs(net: Network, shape: tuple[int, ...], axis: int) -> Operand:
+    return kindred(net, shape, axis).astype(F)
+
+
+def kindred(net: Network, shape: tuple[int, ...], axis: int) -> np.ndarray:
+    """Signs of filters along ``axis``, each an earlier one or its opposite with a few signs changed: trees of them are worth while."""
+    filters = shape[axis]
+    rows = net.draw.choice([-1, 1], (filters, prod(shape) // filters))
+    changes = net.choose.choice([0.0, 0.05, 0.15])
+    for i in range(net.choose.randint(1, 4), filters):
+        changed = np.where(net.draw.random(rows.shape[1]) < changes, -1, 1)
+        rows[i] = rows[net.draw.integers(i)] * changed * net.draw.choice([-1, 1])
+    return np.moveaxis(rows.reshape(filters, *(n for i, n in enumerate(shape) if i != axis)), 0, axis)
 
 
 def _scaled_signs(net: Network, shape: tuple[int, ...], axis: int) -> Operand:

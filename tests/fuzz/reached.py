@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from bitc.codegen.targets import target
 from bitc.compiler import Options, lower
 from bitc.errors import ModelError, UnsupportedError
 from bitc.fuzz import Network, file_of, networks_of_file
+from bitc.fuzz.network import options_of
+from bitc.ir import Graph
 from bitc.ir.ops import all_ops
 from bitc.passes.pipeline import Trace
 
@@ -25,12 +28,21 @@ REACHABLE = {name for name in all_ops() if name.startswith("k.")} - {"k.levels",
 
 
 def kernels(network: Network, target_name: str) -> set[str]:
-    """The k ops of one network compiled alone; none where it is refused."""
+    """The k ops of one network compiled alone, those that run in bands of rows included; none where it is refused."""
+    model = file_of([network])
     try:
-        graph = lower(file_of([network]), target(target_name), Options(), Trace())  # type: ignore[arg-type]
+        graph = lower(model, target(target_name), Options(**options_of(model)), Trace())  # type: ignore[arg-type]
     except (ModelError, UnsupportedError):
         return set()
-    return {op.name for op in graph.ops if op.name.startswith("k.")}
+    return set(_kernels_of(graph))
+
+
+def _kernels_of(graph: Graph) -> Iterator[str]:
+    for op in graph.ops:
+        if op.name.startswith("k."):
+            yield op.name
+        if op.name == "k.rows":
+            yield from _kernels_of(op.attrs["body"])
 
 
 def main(files: str) -> None:
