@@ -23,6 +23,13 @@ _PRODUCTS = {
 }
 """By op type: the inputs that hold the activations' zero point, the weights, and the weights' zero point."""
 
+_CONTRIB = "com.microsoft"
+_ZERO_OF_RESULT = {"QLinearAdd": 7, "QLinearMul": 7, "QLinearConcat": 1, "QGemm": 8, "QLinearWhere": 8}
+_ZERO_OF_RESULT |= {
+    f"QLinear{name}": 4 for name in ("AveragePool", "GlobalAveragePool", "LeakyRelu", "Sigmoid", "Softmax")
+}
+"""By op type of com.microsoft: the input that holds the result's zero point."""
+
 
 def is_qonnx(node: onnx.NodeProto) -> bool:
     """Whether qonnx's executor has to run this node."""
@@ -93,8 +100,23 @@ def _unsafe_products(model: onnx.ModelProto, constants: dict[str, TensorProto]) 
 
 
 def _element_types(model: onnx.ModelProto) -> dict[str, int]:
-    """Element types by tensor name, as far as the file and onnx's inference say them."""
-    graph = onnx.shape_inference.infer_shapes(model).graph
+    """Element types by tensor name, as far as the file, com.microsoft's zero points and onnx's inference say them."""
+    said = onnx.ModelProto()
+    said.CopyFrom(model)
+    said.graph.value_info.extend(_results_of_codes(model))
+    graph = onnx.shape_inference.infer_shapes(said).graph
     infos = (*graph.input, *graph.value_info, *graph.output)
     types = {info.name: info.type.tensor_type.elem_type for info in infos if info.type.HasField("tensor_type")}
     return types | {tensor.name: tensor.data_type for tensor in graph.initializer}
+
+
+def _results_of_codes(model: onnx.ModelProto) -> Iterator[onnx.ValueInfoProto]:
+    """The results of com.microsoft's operators of codes, which onnx's inference does not know: typed as their zero points are."""
+    constants = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    known = {info.name for info in (*model.graph.value_info, *model.graph.output)}
+    for node in model.graph.node:
+        at_zero = _ZERO_OF_RESULT.get(node.op_type, -1)
+        if node.domain == _CONTRIB and len(node.input) > at_zero >= 0 and node.output[0] not in known:
+            dtype = constants.get(node.input[at_zero])
+            if dtype is not None:
+                yield onnx.helper.make_tensor_value_info(node.output[0], dtype, None)

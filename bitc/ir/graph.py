@@ -7,7 +7,7 @@ that made it, so a rule looks upwards freely; users are computed on demand (:met
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -46,14 +46,17 @@ class Value:
 
 
 class Op:
-    """One operation: a declaration applied to operands. ``loc`` names the ONNX node it came from, for messages."""
+    """One operation: a declaration applied to operands. ``loc`` names the ONNX node it came from, for messages.
+
+    A dict of ``attrs`` is kept as it is given: nobody changes it afterwards, and the same op on other operands shares it.
+    """
 
     __slots__ = ("attrs", "decl", "loc", "operands", "results")
 
     def __init__(self, decl: type[OpDecl], operands: Sequence[Value], attrs: Mapping[str, Any], loc: str = "") -> None:
         self.decl = decl
         self.operands = tuple(operands)
-        self.attrs = dict(attrs)
+        self.attrs = attrs if isinstance(attrs, dict) else dict(attrs)
         self.loc = loc
         self.results: tuple[Value, ...] = ()
 
@@ -201,10 +204,9 @@ class Builder:
             first = op.results[0]
             return self.add_multi(op.name, *operands, loc=op.loc, name=first.name, origin=first.origin, **op.attrs)
         made = Op(op.decl, operands, op.attrs, op.loc)
-        types = result_types(op.decl, operands, op.attrs)
         made.results = tuple(
-            Value(self.fresh_name(old.name), _keep_layout(type, old.type), made, old.origin)
-            for type, old in zip(types, op.results, strict=True)
+            Value(self.fresh_name(old.name), type, made, old.origin)
+            for type, old in zip(_cloned_types(op, made.operands), op.results, strict=True)
         )
         self.ops.append(made)
         return made.results
@@ -256,6 +258,14 @@ def _complete_attrs(decl: type[OpDecl], attrs: Mapping[str, Any]) -> dict[str, A
     return full
 
 
+def _cloned_types(op: Op, operands: Sequence[Value]) -> Iterable[Type]:
+    """Result types of ``op`` on other operands: its own where the operands' types are, for its rule reads nothing else."""
+    if len(operands) == len(op.operands) and all(a.type == b.type for a, b in zip(operands, op.operands, strict=True)):
+        return [old.type for old in op.results]
+    types = result_types(op.decl, operands, op.attrs)
+    return [_keep_layout(type, old.type) for type, old in zip(types, op.results, strict=True)]
+
+
 def _keep_layout(new: Type, old: Type) -> Type:
     """A clone's result keeps the layout that was chosen for the original."""
     if isinstance(new, TensorType) and isinstance(old, TensorType):
@@ -270,15 +280,18 @@ Rule = Callable[[Op, Builder], "Sequence[Value] | Value | None"]
 """A rule gets an op whose operands are already rewritten and the builder; it gives replacements of the results, or None to keep."""
 
 
-def rewrite(graph: Graph, rule: Rule, *, fold: bool = False) -> Graph:
+def rewrite(
+    graph: Graph, rule: Rule, *, fold: bool = False, copied: Callable[[Value, Value], None] | None = None
+) -> Graph:
     """One forward walk over ``graph`` that applies ``rule`` to each op, then drops what nobody reads.
 
     The rule may look upwards (``op.operands[0].producer``) at ops already rewritten, and add ops through the builder. A
     replacement takes over the origin of the value it replaces unless it has one. Guarantees: inputs and outputs keep order and
-    types' shapes.
+    types' shapes. ``copied`` hears of each (value, new value) that is computed from the inputs by the same ops as before.
     """
     builder = Builder(fold=fold)
     mapping: dict[Value, Value] = {}
+    copies = set(graph.inputs)
     for value in graph.inputs:
         builder.fresh_name(value.name)
         mapping[value] = value
@@ -289,6 +302,10 @@ def rewrite(graph: Graph, rule: Rule, *, fold: bool = False) -> Graph:
         replacement = rule(probe, builder)
         if replacement is None:
             replacement = builder.clone(op, operands)
+            if copied is not None and copies.issuperset(op.operands):
+                copies.update(op.results)
+                for old, new in zip(op.results, replacement, strict=True):
+                    copied(old, new)
         elif isinstance(replacement, Value):
             replacement = (replacement,)
         for old, new in zip(op.results, replacement, strict=True):

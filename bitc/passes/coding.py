@@ -19,10 +19,6 @@ SAME_MAGNITUDE = 1e-6
 NEARLY = 4e-7
 """Relative distance from a grid up to which a float32 counts as on it: products and quotients are rounded once or twice."""
 
-ROUNDINGS_OF_PAIRS = 4
-"""Of a product by two weights low and high: activation, constant, product, sum, each relative to all |x·high| together. The file's own sum
-of n terms may be off by n roundings of |x·low|, at least: where that is less, the two halves of the product could cancel."""
-
 MOST_WEIGHT = 255
 MOST_LEVEL = (1 << 15) - 1
 MOST_LEVEL_OF_FLOATS = 1024
@@ -219,12 +215,20 @@ def _integers(rows: np.ndarray) -> _Codes | None:
 
 def _pairs(rows: np.ndarray) -> _Codes | None:
     low, high = rows.min(axis=1, keepdims=True), rows.max(axis=1, keepdims=True)
-    size = np.abs(rows)
-    sure = rows.shape[1] * size.min(axis=1) >= ROUNDINGS_OF_PAIRS * size.max(axis=1)
-    if not np.all((rows == low) | (rows == high)) or not sure.all():
+    if not np.all((rows == low) | (rows == high)) or not _keeps_precision(rows):
         return None
     codes = np.where(rows == low, -1, 1)
     return codes, ((high - low) / 2)[:, 0], ((high + low) / 2)[:, 0]
+
+
+def _keeps_precision(rows: np.ndarray) -> bool:
+    """Whether the two halves of a product by pairs, which may nearly cancel, are within what the file's own sum may be off.
+
+    With u a rounding, products by both halves and their constants lose 2·u·max|w|·|x| of each term, activations and the sum u·|w·x| each;
+    a sum of n terms in any order n·u·|w·x|.
+    """
+    size = np.abs(rows)
+    return bool(np.all((rows.shape[1] - 2) * size.min(axis=1) >= 2 * size.max(axis=1)))
 
 
 def _levels_of_codes(codes: np.ndarray) -> Levels:

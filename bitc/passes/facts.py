@@ -29,6 +29,16 @@ class Finite:
 
     values: tuple[float, ...]
 
+    def part(self, most: int) -> Finite:
+        """About ``most`` of the values (at least 2), the least and the greatest among them.
+
+        >>> Finite((0.0, 1.0, 2.0, 3.0, 7.0)).part(2).values
+        (0.0, 7.0)
+        """
+        step = max(1, (len(self.values) - 1) // (most - 1))
+        inner = self.values[:-1:step]
+        return Finite((*inner, self.values[-1])) if len(inner) < len(self.values) - 1 else self
+
 
 @dataclass(frozen=True, slots=True)
 class Integers:
@@ -48,6 +58,15 @@ class Integers:
     def dyadic(self) -> bool:
         """Whether ``scale`` is a power of two, so that every value is exact."""
         return bool(np.frexp(self.scale)[0] == 0.5)
+
+    def part(self, most: int) -> Integers:
+        """About ``most`` of the values (at least 2), evenly spaced, the least among them; with two, both ends.
+
+        >>> Integers(-5, 1000, 5).part(2).samples(DType.I32).tolist()
+        [-5, 1000]
+        """
+        step = self.step * max(1, (self.count - 1) // (most - 1))
+        return Integers(self.lo, self.hi - (self.hi - self.lo) % step, step, self.scale)
 
     def samples(self, dtype: DType) -> np.ndarray:
         """All values, ascending."""

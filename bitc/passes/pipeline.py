@@ -98,7 +98,7 @@ def run_passes(
         started = time.perf_counter()
         try:
             after = step.run(graph)
-            verify(after)
+            verify(after, since=graph if index else None)
         except BitcError:
             raise
         except Exception as error:

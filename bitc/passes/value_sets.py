@@ -90,6 +90,11 @@ class ValueSets:
             stack.pop()
         return self._facts[value]
 
+    def adopt(self, old: Value, new: Value) -> None:
+        """``new`` is computed as ``old`` is: what is known of the one holds for the other."""
+        if old in self._facts:
+            self._facts[new] = self._facts[old]
+
     def values(self, value: Value) -> tuple[float, ...] | None:
         """The finite set of ``value``, if it has one."""
         fact = self.of(value)
@@ -135,11 +140,15 @@ class ValueSets:
                 return None
         if found is None or (found := self._root_through(value)) is None:
             return None
-        table = self.table(value, *found)
-        if table is None or np.isnan(table.astype(np.float64)).any():
-            return None
-        distinct = np.unique(table)
-        return Finite(tuple(float(v) + 0.0 for v in distinct)) if distinct.size <= MAX_FINITE else None
+        root, domain = found
+        for part in dict.fromkeys((domain.part(2 * MAX_FINITE), domain)):  # a part has too many values already, mostly
+            table = self.table(value, root, part)
+            if table is None or np.isnan(table).any():
+                return None
+            distinct = np.unique(table)
+            if distinct.size > MAX_FINITE:
+                return None
+        return Finite(tuple(float(v) + 0.0 for v in distinct))
 
     def _root_through(self, value: Value) -> tuple[Value, Integers] | None:
         self._facts[value] = None  # a function of the root, not itself one
@@ -207,9 +216,9 @@ def _small_set(op: Op, index: int, fact: Fact) -> tuple[float, ...] | None:
 
 
 def _evaluated(op: Op, sets: list[tuple[float, ...]]) -> Fact:
-    combos = np.array(list(product(*sets)))
+    combos = np.meshgrid(*map(np.array, sets), indexing="ij")
     dtypes = [operand.type.dtype.numpy for operand in op.operands if isinstance(operand.type, TensorType)]
-    columns = [combos[:, i].astype(dtype) for i, dtype in enumerate(dtypes)]
+    columns = [combo.reshape(-1).astype(dtype) for combo, dtype in zip(combos, dtypes, strict=True)]
     result = op.decl.evaluate(*columns, **op.attrs)
     if np.isnan(np.asarray(result, dtype=np.float64)).any():
         return None

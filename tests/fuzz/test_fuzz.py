@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from unittest import mock
 
@@ -10,7 +11,8 @@ import pytest
 
 from bitc.fuzz import Case, Failure, Network, Tally, examine, file_of, hunt, networks_of_file, shrink
 from bitc.fuzz.grammar import random_network, random_setting
-from bitc.fuzz.network import Setting
+from bitc.fuzz.network import Setting, options_of
+from bitc.fuzz.products import kindred
 from tests.networks.building import emulated, emulated_session
 from tests.runtime import harness
 
@@ -68,6 +70,19 @@ def sum_of_signs() -> Network:
     y = net.node("Relu", net.node("Add", product, x))
     net.outputs = [y.name]
     return net
+
+
+def test_a_file_says_with_what_options_it_is_compiled() -> None:
+    """In its metadata, so that a shrunk copy says it too: products along trees where they would not pay."""
+    net = Network(Setting(13, 1, False, False, (("mst", "on"),)), Random(0), "n_", dyadic=True)
+    signs = net.node("Sign", net.node("Add", net.node("Round", net.input((40,), np.float32, -8, 8)), np.float32(0.5)))
+    net.outputs = [net.node("MatMul", signs, kindred(net, (40, 6), 1).astype(np.float32)).name]
+    assert options_of(file_of([net])) == {"mst": "on"}
+    for settings, trees in ((net.setting, True), (replace(net.setting, options=()), False)):
+        net.setting = settings
+        found = examine(file_of([net]), net.feeds, ["portable"])
+        assert not found.failures
+        assert ("k.sliced_acc" in found.kernels["portable"]) is trees
 
 
 def test_a_wrong_import_is_found_and_shrunk() -> None:

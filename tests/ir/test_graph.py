@@ -213,3 +213,18 @@ def test_dtypes() -> None:
     assert BufferType((3, 5), DType.U16).bytes == 30
     with pytest.raises(KeyError):
         DType.of(np.complex64)
+
+
+def test_rewrite_tells_which_values_are_computed_as_before() -> None:
+    """Those whose ops, up to the inputs, no rule touched; constants are computed from nothing."""
+    b = Builder()
+    x = b.input("x", V)
+    kept = b.add("nn.relu", b.add("nn.add", x, constant(b, 1, 2, 3)))
+    changed = b.add("nn.neg", x)
+    below = b.add("nn.abs", changed)
+    graph = Graph("g", [x], b.ops, [kept, below])
+    heard: dict[Value, Value] = {}
+    after = rewrite(graph, lambda op, b: b.add("nn.abs", x) if op.name == "nn.neg" else None, copied=heard.__setitem__)
+    assert [value.producer.name for value in heard if value.producer] == ["nn.constant", "nn.add", "nn.relu"]
+    assert heard[kept] is after.outputs[0]
+    assert below not in heard

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from bitc.ir import (
     Value,
     VerificationError,
     lookup,
+    rewrite,
     verify,
 )
 
@@ -192,3 +194,25 @@ def test_all_findings_are_listed() -> None:
     assert len(found) == 5
     with pytest.raises(VerificationError, match="graph @g breaks 5 rules of the IR:\n  inputs: %x is defined twice"):
         verify(Graph("g", [x, x], [bad, worse], [Value("z", F)]))
+
+
+def test_what_was_checked_before_is_not_checked_again() -> None:
+    """The same op on the same types is taken as sound; one whose type or attribute changed is not."""
+    b = Builder()
+    x = b.input("x", F)
+    y = b.add("nn.reshape", x, shape=(3, 2))
+    before = Graph("g", [x], b.ops, [y])
+    verify(before)
+    kept = rewrite(before, lambda op, b: None)
+    assert kept.ops[0] is not before.ops[0]
+    with mock.patch("bitc.ir.verifier._op_findings", side_effect=AssertionError("checked again")):
+        verify(kept, since=before)
+    reshape = made("nn.reshape", [x], [F], shape=(3, 2))
+    with pytest.raises(VerificationError, match="its rule gives"):
+        verify(Graph("g", [x], [reshape], [reshape.result]), since=before)
+    twice = made("nn.reshape", [x], [TensorType((3, 2))], shape=(3, 2), more=1)
+    with pytest.raises(VerificationError, match="has no attribute more"):
+        verify(Graph("g", [x], [twice], [twice.result]), since=before)
+    foreign = made("nn.relu", [Value("x", F)], [F])
+    with pytest.raises(VerificationError, match="of another graph"):
+        verify(Graph("g", [x], [*kept.ops, foreign], [foreign.result]), since=before)

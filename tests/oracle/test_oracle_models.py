@@ -99,3 +99,21 @@ def test_weights_that_are_inputs_stay_as_they_are() -> None:
     """Only constants are restated."""
     proto, _ = contrib("MatMulInteger", operands("MatMulInteger", HIGH, 0), domain="", inputs=("x", "w"))
     assert for_onnxruntime(proto) is None
+
+
+def test_types_are_known_behind_operators_that_onnx_does_not_know(tmp_path: Path) -> None:
+    """A reshape of com.microsoft's codes, then a product: the codes are uint8, whoever infers types."""
+    nodes = [
+        onnx.helper.make_node("QLinearLeakyRelu", ["x", "s", "z", "s", "z"], ["codes"], domain=DOMAIN, alpha=1.0),
+        onnx.helper.make_node("Reshape", ["codes", "shape"], ["rows"]),
+        onnx.helper.make_node("MatMulInteger", ["rows", "w"], ["y"]),
+    ]
+    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.UINT8, (6, 8, 8))
+    y = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.INT32, (6, 3))
+    arrays = {"s": np.ones((), F), "z": np.zeros((), U8), "shape": np.array([6, 64]), "w": HIGH}
+    constants = [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    opsets = [onnx.helper.make_opsetid("", 13), onnx.helper.make_opsetid(DOMAIN, 1)]
+    graph = onnx.helper.make_graph(nodes, "net", [x], [y], constants)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9), tmp_path / "net.onnx")
+    found = oracle_for(tmp_path / "net.onnx").run({"x": X.reshape(6, 8, 8)})["y"]
+    np.testing.assert_array_equal(found, X.astype(np.int32) @ HIGH.astype(np.int32))

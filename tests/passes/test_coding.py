@@ -108,3 +108,10 @@ def test_zero_channels_and_equal_weights() -> None:
     found = weight_coding(np.asarray([[0, 0], [5, 5], [0, 5]], F32), 0)
     assert isinstance(found, WeightCoding)
     np.testing.assert_array_equal(found.codes * found.scales[:, np.newaxis], [[0, 0], [5, 5], [0, 5]])
+
+
+def test_two_weights_whose_halves_would_cancel_stay_floats() -> None:
+    """0.1 and 2.45 are 1.275 less and more 1.175: the file's sum of few terms rounds less than theirs."""
+    few = np.asarray([[-2.4526432, -0.14367816]], F32)
+    assert isinstance(weight_coding(few, 0), Blocked)
+    assert isinstance(weight_coding(np.tile(few, 20), 0), WeightCoding)

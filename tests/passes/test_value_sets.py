@@ -395,3 +395,14 @@ def test_quotients_of_integers(shift: int, divisor: int, wanted: Fact) -> None:
     if wanted is not None:
         draw, generator = one_of([-1, 1]), np.random.default_rng(0)
         check_facts(Graph("g", [x], b.ops, [quotient]), [draw(generator, x)])
+
+
+def test_what_is_known_holds_for_a_copy() -> None:
+    b = Builder()
+    x = b.input("x", TensorType((2,)))
+    y, copy = b.add("nn.sign", x), b.add("nn.sign", x)
+    sets = ValueSets()
+    sets.adopt(y, copy)  # nothing is known yet
+    known = sets.of(y)
+    sets.adopt(y, copy)
+    assert sets.of(copy) is known
