@@ -223,6 +223,6 @@ def file_of(networks: Sequence[Network]) -> onnx.ModelProto:
     return model
 
 
-def options_of(model: onnx.ModelProto) -> dict[str, str]:
+def options_of(model: onnx.ModelProto) -> dict[str, Any]:
     """The options a file asks to be compiled with, in its metadata, so that a file that failed says how."""
     return {prop.key.removeprefix(_OPTION): prop.value for prop in model.metadata_props if prop.key.startswith(_OPTION)}
