@@ -9,11 +9,12 @@ import numpy as np
 
 from bitc.ir import Builder, CodeType, DType, Graph, Levels, Op, TensorType, Value, rewrite
 from bitc.passes.base import Pass
-from bitc.passes.cones import clone_cone, cone_of_rows, evaluate_cone, monotone_root, pools_between
-from bitc.passes.facts import Integers
+from bitc.passes.cones import clone_cone, cone, cone_of_rows, evaluate_cone, monotone_root, pools_between
+from bitc.passes.facts import INT32, Fact, Integers, bounds
 from bitc.passes.value_sets import ValueSets
 
 _POOL_ATTRS = ("kernel", "strides", "pads", "dilations", "ceil")
+_NEVER_WRAP = ("nn.cast", "nn.saturate", "nn.min", "nn.max", "nn.relu", "nn.where")
 _MOVES = ("nn.reshape", "nn.transpose", "nn.pad", "nn.slice", "nn.gather", "nn.expand", "nn.concat")
 
 
@@ -175,14 +176,26 @@ def _by_bisection(x: Value, levels: Levels, scale: float, b: Builder, sets: Valu
     if found is None:
         return None
     root, directions = found
-    if root.shape != x.shape or not _can_be_cut(root):
+    if root.shape != x.shape or not _can_be_cut(root) or _may_wrap(x, root, sets):
         return None
     assert isinstance(root.type, TensorType)
-    edges = bisect_thresholds(x, root, directions, levels, scale, root.type.dtype)
+    edges = bisect_thresholds(x, root, directions, levels, scale, root.type.dtype, sets.of(root))
     if edges is None:
         return None
     t, down = edges
     return _threshold(root, t, down, levels, scale, b, loc, x.origin)
+
+
+def _may_wrap(x: Value, root: Value, sets: ValueSets) -> bool:
+    """Whether integers between ``root`` and ``x`` may wrap round, so that nothing there is monotone."""
+    results = [op.result for op in cone(x, lambda v: v is root) if op.name not in _NEVER_WRAP]
+    dtypes = [result.type.dtype for result in results if isinstance(result.type, TensorType)]
+    if any(not dtype.is_float and dtype not in (DType.BOOL, DType.I32) for dtype in dtypes):
+        return True
+    return any(
+        dtype is DType.I32 and not np.isfinite(bounds(sets.of(result))).all()
+        for result, dtype in zip(results, dtypes, strict=True)
+    )
 
 
 def _by_rows(x: Value, levels: Levels, scale: float, b: Builder, sets: ValueSets, loc: str) -> Value | None:
@@ -198,14 +211,15 @@ def _by_rows(x: Value, levels: Levels, scale: float, b: Builder, sets: ValueSets
 
 
 def bisect_thresholds(
-    x: Value, root: Value, directions: np.ndarray, levels: Levels, scale: float, dtype: DType
+    x: Value, root: Value, directions: np.ndarray, levels: Levels, scale: float, dtype: DType, fact: Fact = None
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Thresholds [C, planes] on ``root`` by bisection over all values of its dtype in order; None if constants vary in a channel.
 
+    Of integers only those are searched that ``fact`` says there are: beyond them a product may wrap round.
     33 evaluations of the cone a plane. In falling channels the search runs over the negated order. A level that nothing reaches gets
     the farthest value as its threshold; None where that is an infinity at which the cone has a (lower) level.
     """
-    first, last = _ordered_limits(dtype)
+    first, last = _ordered_limits(dtype, fact)
     probe = evaluate_cone(x, root, _from_ordered(np.array([first, last]), dtype))
     if probe is None:
         return None
@@ -230,15 +244,19 @@ def bisect_thresholds(
             low = np.where(open_ & ~passes, middle + 1, low)
         if dtype.is_float and (~np.isnan(np.where(down, probe[0], probe[1])) & (low > last - first)).any():
             return None
-        ranks = np.minimum(low, last - first)
+        most = (
+            last - first + (not dtype.is_float and last < INT32 - 1 and first > -INT32)
+        )  # one past the values there are
+        ranks = np.minimum(low, most)
         t[:, plane] = _from_ordered(np.where(down, last - ranks, first + ranks), dtype)
     return t, down
 
 
-def _ordered_limits(dtype: DType) -> tuple[int, int]:
+def _ordered_limits(dtype: DType, fact: Fact) -> tuple[int, int]:
     """The ordered positions of the least and greatest value (for floats the infinities)."""
     if dtype is DType.I32:
-        return -(2**31), 2**31 - 1
+        lo, hi = bounds(fact)
+        return int(max(lo, -INT32)), int(min(hi, INT32 - 1))
     infinity = int(np.float32(np.inf).view(np.int32))
     return -infinity - 1, infinity
 

@@ -583,3 +583,29 @@ def test_binarization_of_floats_behind_a_pool() -> None:
     before, after = run_thresholds(b, [x], encoded(b, b.add("nn.sign", normed)))
     assert op_names(after) == ["q.threshold", "q.max_pool", "q.decode"]
     same_meaning(before, after, FREE)
+
+
+def test_sums_that_would_wrap_far_away_are_searched_where_they_are() -> None:
+    """acc · 24 in int32, acc of more values than a table has: beyond them the product wraps round, and means nothing."""
+    b = Builder()
+    x = b.input("x", TensorType((1, 3), DType.U8))
+    weights, base = np.array([[127, -127], [127, -100], [127, 127]], np.int8), np.array([5, -7], np.int32)
+    acc = b.add("q.int_matmul", x, b.constant(weights), b.constant(base), highest=255)
+    wide = b.add("nn.mul", acc, b.constant(np.array([2**14, -(2**14)], np.int32)))
+    shift = b.constant(np.array([2.0**29, 1], F32))
+    result = encoded(b, where_sign(b, b.add("nn.sub", b.add("nn.cast", wide, to=DType.F32), shift)))
+    before, after = run_thresholds(b, [x], result)
+    (threshold,) = (op for op in after.ops if op.name == "q.threshold")
+    assert threshold.operands[0].producer is not None
+    assert threshold.operands[0].producer.name == "q.int_matmul"
+    same_meaning(before, after, lambda generator, value: generator.integers(0, 256, value.shape).astype(np.uint8))
+
+
+def test_a_product_of_any_integers_may_wrap() -> None:
+    """Of an int32 input nothing is known: it is multiplied as the file says."""
+    b = Builder()
+    x = b.input("x", TensorType((1, 2), DType.I32))
+    wide = b.add("nn.cast", b.add("nn.mul", x, b.constant(np.array(24, np.int32))), to=DType.F32)
+    before, after = run_thresholds(b, [x], encoded(b, where_sign(b, wide)))
+    assert "nn.mul" in op_names(after)
+    same_meaning(before, after, lambda generator, value: generator.integers(-(2**31), 2**31, value.shape, np.int32))
