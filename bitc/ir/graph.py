@@ -56,7 +56,7 @@ class Op:
     def __init__(self, decl: type[OpDecl], operands: Sequence[Value], attrs: Mapping[str, Any], loc: str = "") -> None:
         self.decl = decl
         self.operands = tuple(operands)
-        self.attrs = attrs if isinstance(attrs, dict) else dict(attrs)
+        self.attrs: dict[str, Any] = attrs if isinstance(attrs, dict) else dict(attrs)
         self.loc = loc
         self.results: tuple[Value, ...] = ()
 
