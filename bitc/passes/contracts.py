@@ -69,18 +69,35 @@ def _promise(value: Value, exact: bool, sets: ValueSets) -> tuple[bool, float, f
 
 
 def _terms(op: Op) -> int:
-    w = op.operands[1].shape
-    return int(np.prod(w[1:])) if op.name.endswith("conv") else int(w[-2])
+    return int(np.prod([op.operands[1].shape[axis] for axis in _summed(op)]))
+
+
+def _summed(op: Op) -> tuple[int, ...]:
+    """The axes of the second operand that are summed over."""
+    if op.name.endswith("conv"):
+        return tuple(range(1, len(op.operands[1].shape)))
+    return (-1,) if op.name == "q.dots" else (-2,)
+
+
+def _largest(value: Value, sets: ValueSets) -> float:
+    low, high = bounds(sets.of(value))
+    top = max(abs(low), abs(high))
+    return top if np.isfinite(top) else 1.0
+
+
+def _constant(w: Value) -> np.ndarray | None:
+    """Weights, as numbers or as codes; None where they are computed."""
+    if not isinstance(w.type, CodeType):
+        return w.constant
+    encode = w.producer
+    return code_constant(w) if encode is not None and encode.operands[0].constant is not None else None
 
 
 def _reach(op: Op, sets: ValueSets) -> float:
     """The largest |sum| a product can give; activations of unknown range count as 1."""
     x, w = op.operands[:2]
-    weights = code_constant(w) if isinstance(w.type, CodeType) else w.constant
-    low, high = bounds(sets.of(x))
-    top = max(abs(low), abs(high))
-    top = top if np.isfinite(top) else 1.0
+    weights = _constant(w)
+    top = _largest(x, sets)
     if weights is None:
-        return top * _terms(op)
-    axes = tuple(range(1, weights.ndim)) if op.name.endswith("conv") else (-2,)
-    return float(top * np.abs(weights).sum(axis=axes, dtype=np.float64).max())
+        return top * _largest(w, sets) * _terms(op)
+    return float(top * np.abs(weights).sum(axis=_summed(op), dtype=np.float64).max())

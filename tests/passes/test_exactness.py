@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from passes.harness import one_of
 
-from bitc.ir import Builder, Graph, TensorType, Value, evaluate
+from bitc.ir import BIPOLAR, Builder, DType, Graph, TensorType, Value, evaluate
+from bitc.passes.contracts import StateContracts
 from bitc.passes.exactness import exactness, rounds_exactly
 from bitc.passes.recognise import RecogniseCodes
 from bitc.passes.value_sets import ValueSets
@@ -120,3 +121,16 @@ def test_the_first_rounded_product_is_named_on_everything_behind_it() -> None:
     assert found.exact(x)
     assert found.exact(beside)
     assert [found.rounded[value].loc for value in (first, signs, second)] == ["first"] * 3
+
+
+def test_a_product_of_computed_codes_has_a_contract_too() -> None:
+    """Signs times signs behind something rounded: sums of 4 products of 1 bound what is promised."""
+    b = Builder()
+    x = b.input("x", TensorType((6, 4)))
+    codes = b.add("q.encode", b.add("nn.assume", x, values=SIGNS), levels=BIPOLAR, scale=1.0)
+    sums = b.add("nn.cast", b.add("q.dots", codes, codes, stack=1, exact=False), to=DType.F32)
+    after = StateContracts().run(Graph("g", [x], b.ops, [sums]))
+    ((_, exact, ulps, magnitude),) = after.attrs["output_contracts"]
+    assert not exact
+    assert magnitude == 4.0
+    assert ulps == 16 + 2 * 4  # of 4 terms, not of 6 rows
