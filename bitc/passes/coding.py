@@ -215,16 +215,16 @@ def _integers(rows: np.ndarray) -> _Codes | None:
 
 def _pairs(rows: np.ndarray) -> _Codes | None:
     low, high = rows.min(axis=1, keepdims=True), rows.max(axis=1, keepdims=True)
-    if not np.all((rows == low) | (rows == high)) or not _keeps_precision(rows):
+    if not np.all((rows == low) | (rows == high)) or not keeps_precision(rows):
         return None
     codes = np.where(rows == low, -1, 1)
     return codes, ((high - low) / 2)[:, 0], ((high + low) / 2)[:, 0]
 
 
-def _keeps_precision(rows: np.ndarray) -> bool:
-    """Whether the two halves of a product by pairs, which may nearly cancel, are within what the file's own sum may be off.
+def keeps_precision(rows: np.ndarray) -> bool:
+    """Whether two products that make one by weights [M, n], ±a±b, and may nearly cancel are within what the file's own sum may be off.
 
-    With u a rounding, products by both halves and their constants lose 2·u·max|w|·|x| of each term, activations and the sum u·|w·x| each;
+    With u a rounding, both products and their constants lose 2·u·max|w|·|x| of each term, activations and the sum u·|w·x| each;
     a sum of n terms in any order n·u·|w·x|.
     """
     size = np.abs(rows)

@@ -9,7 +9,7 @@ import numpy as np
 
 from bitc.ir import Builder, Graph, Op, Value, rewrite
 from bitc.passes.base import Pass
-from bitc.passes.coding import SAME_MAGNITUDE, Blocked, coding_of, weight_coding
+from bitc.passes.coding import SAME_MAGNITUDE, Blocked, coding_of, keeps_precision, weight_coding
 from bitc.passes.value_sets import ValueSets
 
 
@@ -21,7 +21,8 @@ class TwoBases(Pass):
         matmul(x, w)  -->  matmul(x, a·S) + matmul(x, b·T)
 
     S is the sign of w, T that of |w| - a. Such weights are binarized twice, the second time what the first left (BinaryDM; residual
-    binarization). Side conditions: x is proved to take few values, and w is no code by itself, as evenly spaced ±a±b are. The file
+    binarization). Side conditions: x is proved to take few values, and w is no code by itself, as evenly spaced ±a±b are; and
+    a - b is not so small that what cancels is more than the file's own rounding (:func:`bitc.passes.coding.keeps_precision`). The file
     rounds ``a ± b`` before it sums, so the contract of both products is "rounded" (see ``pull-scales``).
     """
 
@@ -54,7 +55,8 @@ def _bases(op: Op) -> tuple[np.ndarray, np.ndarray] | None:
     if w is None or w.dtype != np.float32 or (op.name == "nn.matmul" and w.ndim != 2):
         return None
     axis = 0 if op.name == "nn.conv" else 1
-    return two_bases(w, axis) if isinstance(weight_coding(w, axis), Blocked) else None
+    precise = keeps_precision(np.moveaxis(w, axis, 0).reshape(w.shape[axis], -1))
+    return two_bases(w, axis) if precise and isinstance(weight_coding(w, axis), Blocked) else None
 
 
 def two_bases(weights: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray] | None:
