@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from passes.harness import op_names, parse, same_meaning
 
+from bitc.ir import Builder, DType, Graph, TensorType, Value, drop_dead
 from bitc.passes.facts import Range, bounds
 from bitc.passes.known_values import KnownValues
 from bitc.passes.value_sets import ValueSets
@@ -63,3 +64,21 @@ def test_bounds_of_a_product_hold_at_the_corners(largest: float) -> None:
     lo, hi = bounds(fact)
     assert lo == -hi
     assert reached <= hi < reached * 1.00001
+
+
+@pytest.mark.parametrize(("weight", "folds"), [(0.1, False), (0.5, True)])
+def test_sums_that_round_are_not_made_of_constants(weight: float, folds: bool) -> None:
+    """3 · 0.1 is rounded on its way, 3 · 0.5 is not."""
+    b = Builder()
+    x = b.input("x", TensorType((2, 3)))
+    one = b.add("nn.cast", b.add("nn.greater_equal", b.add("nn.abs", b.add("nn.sign", x)), zero(b)), to=DType.F32)
+    turned = b.add("nn.transpose", one, perm=(0, 1))
+    w = b.constant(np.full((3, 2), weight, np.float32))
+    graph = Graph("g", [x], b.ops, [b.add("nn.relu", b.add("nn.matmul", turned, w))])
+    after = KnownValues().run(graph)
+    same_meaning(graph, after)
+    assert ("nn.greater_equal" not in op_names(drop_dead(after))) == folds
+
+
+def zero(b: Builder) -> Value:
+    return b.constant(np.asarray(0, np.float32))
