@@ -182,9 +182,10 @@ def _softmax(op: Op, x: Interval) -> Interval:
     least = low / (low + np.maximum(sum_high - high, 0))
     most = high / (high + np.maximum(sum_low - low, 0))
     if op.attrs["log"]:
-        margin = relative + np.abs(np.log(np.maximum(least, 1e-300))) * UNIT_ROUNDOFF
-        known = np.isfinite(x.lo) & (least > 0)
-        return _outward(np.where(known, np.log(least) - margin, -np.inf), np.minimum(np.log(most) + margin, 0))
+        down, up = (ends.astype(np.float64) - top for ends in (x.lo, x.hi))
+        lo = down - np.log(low + np.maximum(sum_high - high, 0)) - relative
+        hi = up - np.log(high + np.maximum(sum_low - low, 0)) + relative
+        return _outward(np.where(np.isfinite(lo), lo, -np.inf), np.where(np.isfinite(hi), np.minimum(hi, 0), 0))
     tiny = float(np.finfo(np.float32).tiny)
     lo, hi = np.maximum(least * (1 - relative) - tiny, 0), np.minimum(most * (1 + relative) + tiny, 1)
     known = (x.lo == x.hi) | np.isnan(x.lo)  # of points, what is no number here is none there

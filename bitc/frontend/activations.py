@@ -71,12 +71,12 @@ def elu(n: Node) -> Value:
 
 @handles("Selu")
 def selu(n: Node) -> Value:
-    """y = gamma * x where x > 0, else gamma * (alpha * e^x - alpha)"""
+    """y = gamma * x where x > 0, else (gamma * alpha) * (e^x - 1), rounded as onnxruntime rounds it"""
     x = n.x()
-    alpha = n.scalar(n.number("alpha", 1.67326319217681884765625), x)
-    below = n.emit("nn.sub", n.emit("nn.mul", alpha, n.emit("nn.exp", x)), alpha)
-    chosen = n.emit("nn.where", n.emit("nn.greater", x, n.scalar(0, x)), x, below)
-    return n.emit("nn.mul", n.scalar(n.number("gamma", 1.05070102214813232421875), x), chosen)
+    gamma = n.scalar(n.number("gamma", 1.05070102214813232421875), x)
+    both = n.emit("nn.mul", gamma, n.scalar(n.number("alpha", 1.67326319217681884765625), x))
+    below = n.emit("nn.mul", both, n.emit("nn.sub", n.emit("nn.exp", x), n.scalar(1, x)))
+    return n.emit("nn.where", n.emit("nn.greater", x, n.scalar(0, x)), n.emit("nn.mul", gamma, x), below)
 
 
 @handles("ThresholdedRelu", since=10)

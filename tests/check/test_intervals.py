@@ -162,6 +162,18 @@ def test_softmax_of_masked_rows_is_not_widened_by_the_mask() -> None:
     assert (endless.hi == 1).all()
 
 
+def test_logarithms_of_a_softmax_far_below_the_largest() -> None:
+    """The probability is 0 in any format, its logarithm is not."""
+    g = graph((1, 3), lambda b, v: b.add("nn.softmax", v, axis=1, log=True))
+    found = interval(g, np.array([[-26909.25, 26909.25, 0]], np.float32))
+    assert (found.lo <= [[-53818.5, 0, -26909.25]]).all()
+    assert (found.hi >= [[-53818.5, 0, -26909.25]]).all()
+    assert (found.hi - found.lo < 1e-6 * 53818.5).all()
+    masked = interval(g, np.array([[1, 1, -np.inf]], np.float32))
+    assert masked.lo[0, 2] == -np.inf
+    assert (np.abs(masked.lo[0, :2] + np.log(2)) < 1e-5).all()
+
+
 def test_softmax_encloses_onnxruntimes() -> None:
     import onnx
     import onnxruntime
