@@ -176,7 +176,7 @@ def arithmetic(layer: Mapping[str, Any]) -> str | None:
             return "bytes"
         case "k.idepthwise" | "k.iwinograd":
             return "words"
-        case "k.fconv" | "k.fconv_w1" | "k.fdepthwise" | "k.gemm" | "k.matmul" | "k.plain_conv":
+        case "k.fconv" | "k.fconv_w1" | "k.fconv_events" | "k.fdepthwise" | "k.gemm" | "k.matmul" | "k.plain_conv":
             return "floats" if layer["form"].startswith("float32") else None
     return None
 

@@ -47,7 +47,7 @@ def _stem(g: Graph, size: int) -> str:
     """A 4x4 convolution of stride 4 and a grouped 3x3 one, both 8 bits by 8."""
     first, second = _STEM
     x = g.conv(_signed(g, "x", 8, 3.0), _weights(g, first, 3, 4, 4, bits=8), stride=4, pad=0)
-    x = _signed(g, g.node("Relu", g.norm(x, first)), 8, 3.0)
+    x = _unsigned(g, g.node("Relu", g.norm(x, first)), 8, 3.0)
     sizes = {"kernel_shape": [3, 3], "pads": [1] * 4, "group": first}
     return _dprelu(g, g.norm(g.node("Conv", x, _weights(g, second, 1, 3, 3, bits=8), **sizes), second), second)
 
