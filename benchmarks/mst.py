@@ -50,15 +50,16 @@ def network(size: int, channels: int, d: float, layers: int) -> onnx.ModelProto:
     return g.model(g.max_pool(x, size, size))
 
 
-def timed(sessions: dict[str, bitc.Session], x: np.ndarray, rounds: int) -> dict[str, float]:
-    """The fewest microseconds of a call of each; one has its turn after the other."""
+def timed(sessions: dict[str, bitc.Session], x: np.ndarray, rounds: int) -> dict[str, list[float]]:
+    """Microseconds of the calls of each; one has its turn after the other."""
     times: dict[str, list[float]] = {name: [] for name in sessions}
+    (value,) = next(iter(sessions.values())).get_inputs()
     for _ in range(rounds):
         for name, session in sessions.items():
             started = time.thread_time()
-            session.run(None, {"x": x})
+            session.run(None, {value.name: x})
             times[name].append((time.thread_time() - started) * 1e6)
-    return {name: min(found) for name, found in times.items()}
+    return times
 
 
 def measure(size: int, channels: int, d: float, target: str, flags: tuple[str, ...], rounds: int) -> dict[str, float]:
@@ -76,8 +77,8 @@ def measure(size: int, channels: int, d: float, target: str, flags: tuple[str, .
         for layers in (1, LAYERS):
             wanted, *others = ([y.tobytes() for y in sessions[f"{mst}{layers}"].run(None, {"x": x})] for mst in USES)
             assert all(got == wanted for got in others), "the bits differ"
-        times = timed(sessions, x, rounds)
-    return {mst: (times[f"{mst}{LAYERS}"] - times[f"{mst}1"]) / (LAYERS - 1) for mst in USES}
+        least = {name: min(found) for name, found in timed(sessions, x, rounds).items()}
+    return {mst: (least[f"{mst}{LAYERS}"] - least[f"{mst}1"]) / (LAYERS - 1) for mst in USES}
 
 
 def whole_network(model: Path, target: str, rounds: int) -> dict[str, float]:
@@ -92,12 +93,7 @@ def whole_network(model: Path, target: str, rounds: int) -> dict[str, float]:
         x = np.random.default_rng(1).standard_normal(shape).astype(F32)
         auto, off = ([y.tobytes() for y in session.run(None, {value.name: x})] for session in sessions.values())
         assert auto == off, "the bits differ"
-        times: dict[str, list[float]] = {mst: [] for mst in sessions}
-        for _ in range(rounds):
-            for mst, session in sessions.items():
-                started = time.thread_time()
-                session.run(None, {value.name: x})
-                times[mst].append((time.thread_time() - started) * 1e6)
+        times = timed(sessions, x, rounds)
     return {
         f"{mst} {name}": float(f(found))
         for mst, found in times.items()

@@ -18,6 +18,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from bitc.errors import Diagnostic, OptionError
+from bitc.frontend import import_model
 from bitc.frontend.load import captured
 
 ITERATION, GOES_ON = "iteration", "goes_on"
@@ -71,16 +72,16 @@ class _Around:
         return found
 
     def value(self, name: str) -> np.ndarray:
-        """A constant, evaluated."""
+        """A constant, evaluated as the importer does, within its limits."""
         if name in self.constants:
             return numpy_helper.to_array(self.constants[name])
-        from onnx.reference import ReferenceEvaluator
-
         output = [onnx.ValueInfoProto(name=name)]
         graph = helper.make_graph(self.nodes_of([name]), "begin", [], output, list(self.constants.values()))
         made = helper.make_model(graph, opset_imports=list(self.model.opset_import), ir_version=self.model.ir_version)
-        (array,) = ReferenceEvaluator(made).run(None, {})
-        return np.asarray(array)
+        (value,) = import_model(made).outputs
+        if value.constant is None:
+            raise _refused("what the loop begins with is constant or an input", f"{name!r} is neither")
+        return value.constant
 
 
 @dataclass(slots=True)

@@ -19,13 +19,13 @@ BITC_INLINE ptrdiff_t bitc_events_list(const bitc_fevents *g) {
     return (ptrdiff_t)g->in_w + 1 + (ptrdiff_t)g->in_w * g->in_c;
 }
 
-/* The events under one row of a window: `events` [count] are places in the input row, whose weights lie `depth` floats
- * apart from `w` on; `w` may lie before the array, for places before the window have none. */
+/* The events under one row of a window: `events` [count] are places in the input row x. The weights of place e are entry
+ * offset + e of a block's; places before the window have none. */
 typedef struct bitc_flisted {
     const float *x;
     const int32_t *events;
     int32_t count;
-    ptrdiff_t offset; /* of the place whose weights come first */
+    ptrdiff_t offset;
 } bitc_flisted;
 
 /* Row `tap` of the window of output column `column`; x and lists are those of the row's first tap. */
@@ -40,6 +40,42 @@ BITC_INLINE bitc_flisted bitc_fevents_window(const bitc_fevents *g, const float 
     window.count = starts[at + g->taps_w] - starts[at];
     window.offset = ((ptrdiff_t)tap * g->taps_w - at) * g->in_c;
     return window;
+}
+
+/* Sums of the window of one output column, 8 * vectors channels, the first `channels` stored at y. */
+typedef void bitc_fevents_pixel(const bitc_fevents *g, const float *x, const int32_t *lists, const float *w, float *y,
+                                int32_t column, int32_t channels, const int vectors);
+
+/* Output rows [y0, y1), one block of weights after another, so that a block is read from the cache. */
+BITC_INLINE void bitc_fevents_rows(const bitc_fevents *g, const float *x, const int32_t *lists, const float *w, float *y,
+                                   int32_t y0, int32_t y1, const int vectors, bitc_fevents_pixel *pixel) {
+    const int32_t block = 8 * vectors;
+    const ptrdiff_t weights = (ptrdiff_t)g->taps_h * g->taps_w * g->in_c * block;
+    for (int32_t m = 0; m < g->out_c; m += block, w += weights) {
+        for (int32_t row = y0; row < y1; row++) {
+            const float *xs = x + (ptrdiff_t)row * g->step_h * g->in_w * g->in_c;
+            const int32_t *listed = lists + (ptrdiff_t)row * g->step_h * bitc_events_list(g);
+            float *made = y + (ptrdiff_t)(row - y0) * g->out_row + m;
+            for (int32_t column = 0; column < g->out_w; column++, made += g->out_pixel) {
+                pixel(g, xs, listed, w, made, column, g->out_c - m, vectors);
+            }
+        }
+    }
+}
+
+/* The same with the number of vectors as a constant. */
+BITC_INLINE void bitc_fevents_blocks(const bitc_fevents *g, const float *x, const int32_t *lists, const float *w,
+                                     float *y, int32_t y0, int32_t y1, bitc_fevents_pixel *pixel) {
+    switch (g->vectors) {
+        case 1: bitc_fevents_rows(g, x, lists, w, y, y0, y1, 1, pixel); break;
+        case 2: bitc_fevents_rows(g, x, lists, w, y, y0, y1, 2, pixel); break;
+        case 3: bitc_fevents_rows(g, x, lists, w, y, y0, y1, 3, pixel); break;
+        case 4: bitc_fevents_rows(g, x, lists, w, y, y0, y1, 4, pixel); break;
+        case 5: bitc_fevents_rows(g, x, lists, w, y, y0, y1, 5, pixel); break;
+        case 6: bitc_fevents_rows(g, x, lists, w, y, y0, y1, 6, pixel); break;
+        case 7: bitc_fevents_rows(g, x, lists, w, y, y0, y1, 7, pixel); break;
+        default: bitc_fevents_rows(g, x, lists, w, y, y0, y1, 8, pixel); break;
+    }
 }
 
 #endif

@@ -49,36 +49,10 @@ BITC_INLINE void bitc_fevents_pixel_avx512(const bitc_fevents *g, const float *x
     }
 }
 
-/* Rows [y0, y1) with blocks of a constant number of `vectors`. */
-BITC_INLINE void bitc_fevents_rows_avx512(const bitc_fevents *g, const float *x, const int32_t *lists, const float *w,
-                                          float *y, int32_t y0, int32_t y1, const int vectors) {
-    const int32_t block = 8 * vectors;
-    const ptrdiff_t weights = (ptrdiff_t)g->taps_h * g->taps_w * g->in_c * block;
-    for (int32_t m = 0; m < g->out_c; m += block, w += weights) {
-        for (int32_t row = y0; row < y1; row++) {
-            const float *xs = x + (ptrdiff_t)row * g->step_h * g->in_w * g->in_c;
-            const int32_t *listed = lists + (ptrdiff_t)row * g->step_h * bitc_events_list(g);
-            float *made = y + (ptrdiff_t)(row - y0) * g->out_row + m;
-            for (int32_t column = 0; column < g->out_w; column++, made += g->out_pixel) {
-                bitc_fevents_pixel_avx512(g, xs, listed, w, made, column, g->out_c - m, vectors);
-            }
-        }
-    }
-}
-
 /* As bitc_fconv_events_portable; each y is a chain of fused multiply-adds in the same order. */
 static inline void bitc_fconv_events_avx512(const bitc_fevents *g, const float *x, const int32_t *lists, const float *w,
                                             float *y, int32_t y0, int32_t y1) {
-    switch (g->vectors) {
-    case 1: bitc_fevents_rows_avx512(g, x, lists, w, y, y0, y1, 1); break;
-    case 2: bitc_fevents_rows_avx512(g, x, lists, w, y, y0, y1, 2); break;
-    case 3: bitc_fevents_rows_avx512(g, x, lists, w, y, y0, y1, 3); break;
-    case 4: bitc_fevents_rows_avx512(g, x, lists, w, y, y0, y1, 4); break;
-    case 5: bitc_fevents_rows_avx512(g, x, lists, w, y, y0, y1, 5); break;
-    case 6: bitc_fevents_rows_avx512(g, x, lists, w, y, y0, y1, 6); break;
-    case 7: bitc_fevents_rows_avx512(g, x, lists, w, y, y0, y1, 7); break;
-    default: bitc_fevents_rows_avx512(g, x, lists, w, y, y0, y1, 8); break;
-    }
+    bitc_fevents_blocks(g, x, lists, w, y, y0, y1, bitc_fevents_pixel_avx512);
 }
 
 #endif

@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 
 from bitc.ir import Builder, DType, Op, TensorType, Value
-from bitc.passes.coding import Blocked, Coding, coding_of
+from bitc.passes.coding import Blocked, Coding, coding_of, sums_exactly
 from bitc.passes.facts import INT32
 from bitc.passes.value_sets import ValueSets
 
@@ -28,7 +28,7 @@ class Dots:
     exact: bool
 
 
-def dots_of(op: Op, sets: ValueSets, sums_exactly: Callable[[np.ndarray, float, int], bool]) -> Dots | Blocked:
+def dots_of(op: Op, sets: ValueSets) -> Dots | Blocked:
     """With x = s·X and y = t·Y, x @ y = s·t·(X @ Y); X @ Y is exact in int32. ``op`` is an ``nn.matmul`` of computed operands."""
     x, y = op.operands
     if not (isinstance(x.type, TensorType) and x.type.dtype is DType.F32):

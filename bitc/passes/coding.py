@@ -231,6 +231,16 @@ def keeps_precision(rows: np.ndarray) -> bool:
     return bool(np.all((rows.shape[1] - 2) * size.min(axis=1) >= 2 * size.max(axis=1)))
 
 
+def sums_exactly(scales: np.ndarray, x_scale: float, largest_sum: int) -> bool:
+    """Whether float32 holds every ``k · x_scale · scale``, |k| <= largest_sum: then the oracle's own sum has no rounding."""
+    product = np.abs(scales[scales != 0]) * x_scale
+    mantissa, _ = np.frexp(product)
+    whole = map(int, mantissa * 2**53)
+    largest_odd = max((w // (w & -w) for w in whole), default=1)
+    normal = np.all((product >= 2.0**-126) & (product * largest_sum < 2.0**128))
+    return largest_odd * largest_sum <= 1 << 24 and bool(normal)
+
+
 def _levels_of_codes(codes: np.ndarray) -> Levels:
     distinct = np.unique(codes).astype(np.int64)
     if np.isin(distinct, (-1, 1)).all():

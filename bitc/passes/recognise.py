@@ -10,7 +10,7 @@ import numpy as np
 from bitc.ir import BIPOLAR, Builder, DType, Graph, Levels, Op, TensorType, Value, rewrite
 from bitc.passes.base import Pass
 from bitc.passes.both_computed import Dots, dots_of, product_of_rows
-from bitc.passes.coding import Blocked, Coding, WeightCoding, coding_of, weight_coding
+from bitc.passes.coding import Blocked, Coding, WeightCoding, coding_of, sums_exactly, weight_coding
 from bitc.passes.facts import INT32, Integers
 from bitc.passes.value_sets import ValueSets
 
@@ -99,7 +99,7 @@ def recognise(op: Op, sets: ValueSets) -> Form | Dots | Blocked:
     """The code form of an ``nn.conv`` or ``nn.matmul``, or why there is none."""
     x, w = op.operands
     if w.constant is None and x.constant is None and op.name == "nn.matmul":
-        return dots_of(op, sets, _sums_exactly)
+        return dots_of(op, sets)
     if w.constant is None:
         return Blocked("the weights are computed at run time")
     if w.constant.dtype not in (np.float32, np.int32):
@@ -119,7 +119,7 @@ def recognise(op: Op, sets: ValueSets) -> Form | Dots | Blocked:
     if w.constant.dtype == np.int32:
         whole = not weights.offsets.any() and np.array_equal(weights.scales, np.rint(weights.scales))
         return Form(coding, weights, True) if whole else Blocked("the integer weights have more than 8 bits")
-    exact = coding.same and weights.same and _sums_exactly(weights.scales, coding.scale, largest)
+    exact = coding.same and weights.same and sums_exactly(weights.scales, coding.scale, largest)
     return Form(coding, weights, exact)
 
 
@@ -157,16 +157,6 @@ def _why_not_one_bit(x: Value, levels: Levels, weights: Levels, other: str = "th
     if weights.count > 2:
         reasons.append(f"{other} take{'s' * (other != 'the weights')} {weights.count} values")
     return (" and ".join(reasons), hint) if reasons else None
-
-
-def _sums_exactly(scales: np.ndarray, x_scale: float, largest_sum: int) -> bool:
-    """Whether float32 holds every ``k · x_scale · scale``, |k| <= largest_sum: then the oracle's own sum has no rounding."""
-    product = np.abs(scales[scales != 0]) * x_scale
-    mantissa, _ = np.frexp(product)
-    whole = map(int, mantissa * 2**53)
-    largest_odd = max((w // (w & -w) for w in whole), default=1)
-    normal = np.all((product >= 2.0**-126) & (product * largest_sum < 2.0**128))
-    return largest_odd * largest_sum <= 1 << 24 and bool(normal)
 
 
 def _encoded(x: Value, coding: Coding, b: Builder, loc: str) -> Value:

@@ -183,7 +183,8 @@ def two_bases(net: Net) -> None:
     """BinaryDM: weights ±a±b of each channel, and a residue of the rounding."""
     steps = net.node("Clip", net.node("Div", net.input("x", ("N", 6, 7, 7)), F(0.6)), F(-8), F(7))
     residue = net.node("Add", net.node("Sub", net.node("Round", steps), steps), steps)
-    a, b = np.random.default_rng(0).uniform(0.2, 1, (2, 8, 1, 1, 1)).astype(F)
+    rng = np.random.default_rng(0)
+    a, b = (rng.uniform(low, high, (8, 1, 1, 1)).astype(F) for low, high in ((0.5, 1), (0.1, 0.4)))
     weights = a * signs(8, 6, 3, 3) + b * signs(1, 8, 6, 3, 3)[0]
     net.output(net.node("Conv", net.node("Mul", residue, F(0.6)), weights, pads=[1, 1, 1, 1]))
 
