@@ -15,6 +15,10 @@
  *           y    uint64 [pixels][ceil(2*c/64)], channel k in bits 2k and 2k + 1 of the pixel: its bits of planes 0
  *                and 1 (one plane: a 0 above); of three planes the parity of all and the bit of plane 1, which is
  *                3 - n for n = number of 0 bits
+ *   pick_bits  x  the first pixel's words, pixels in_pixel_words apart
+ *           y    `words` words: flips[w] ^ the words of x that `steps` int32 [count][3] bring there: the word written
+ *                (in order), the word read, how far it is rotated to the left; of each masks uint64 [count] has what is
+ *                taken
  *
  * Pointers need no more than their type's alignment; nothing beyond the named elements is read or written.
  */
@@ -148,6 +152,23 @@ static inline void bitc_fill_halo(uint64_t *y, int32_t h, int32_t w, int32_t pix
         } else {
             bitc_fill_pixels(y, left, pixel_words, pattern);
             bitc_fill_pixels(y + (ptrdiff_t)(left + w) * pixel_words, right, pixel_words, pattern);
+        }
+    }
+}
+
+static inline void bitc_pick_bits(const uint64_t *x, int32_t in_pixel_words, int32_t pixels, const int32_t *steps,
+                                  const uint64_t *masks, int32_t count, const uint64_t *flips, int32_t words,
+                                  uint64_t *y, int32_t out_pixel_words) {
+    for (int32_t i = 0; i < pixels; i++, x += in_pixel_words, y += out_pixel_words) {
+        const int32_t *step = steps;
+        int32_t s = 0;
+        for (int32_t w = 0; w < words; w++) {
+            uint64_t to = flips[w];
+            for (; s < count && step[0] == w; s++, step += 3) {
+                const uint64_t from = x[step[1]];
+                to ^= (from << step[2] | from >> (-step[2] & 63)) & masks[s];
+            }
+            y[w] = to;
         }
     }
 }

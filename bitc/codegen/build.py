@@ -169,7 +169,7 @@ def form(op: Op) -> str:
             return "places of what is not 0"
         case "k.pack" | "k.pack_bit":
             return "numbers to bits"
-        case "k.index_bit" | "k.interleave":
+        case "k.index_bit" | "k.interleave" | "k.pick_bits":
             return "bits to bits"
         case "k.unpack":
             return "bits to numbers"

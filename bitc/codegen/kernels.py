@@ -177,6 +177,17 @@ def _plane(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     return [Call("bitc_index_bit", (source, str(x.shape[3]), pixels, *held, *made), per_row=not dense)]
 
 
+def _pick_bits(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    x, steps, masks, flips = op.operands
+    halo, x_halo = op.attrs["halo"], op.attrs["x_halo"]
+    dense = not any(halo) and not any(x_halo)
+    _, _, columns, words = op.result.shape
+    at = frame if dense else frame.one_row()
+    source = (out.at_row(x, at, x_halo), str(x.shape[3]), at.times(columns - halo[1] - halo[3]))
+    tables = (out.constant(steps), out.constant(masks), str(masks.shape[0]), out.constant(flips), str(words))
+    return [Call("bitc_pick_bits", (*source, *tables, out.at_row(op.result, at, halo), str(words)), per_row=not dense)]
+
+
 def _unpack(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     (x,) = op.operands
     attrs, halo, x_halo = op.attrs, op.attrs["halo"], op.attrs["x_halo"]
@@ -400,6 +411,7 @@ _EMITTERS: Mapping[str, Callable[[Op, Frame, Assembly], list[Call]]] = {
     "k.pack": _pack,
     "k.pack_bit": _plane,
     "k.index_bit": _plane,
+    "k.pick_bits": _pick_bits,
     "k.unpack": _unpack,
     "k.fill_halo": _fill_halo,
     "k.copy_image": _copy_image,
@@ -439,6 +451,7 @@ BY_IMAGE = frozenset(
         "k.pack",
         "k.pack_bit",
         "k.index_bit",
+        "k.pick_bits",
         "k.unpack",
         "k.fill_halo",
         "k.copy_image",

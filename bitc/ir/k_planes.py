@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from bitc.ir.bit_moves import moved
 from bitc.ir.k import NO_HALO, Halo, as_buffer, inside, surround, with_halo
 from bitc.ir.ops import REQUIRED, InferenceError, OpDecl, op
 from bitc.ir.packing import pack_bits, unpack_codes, words_of
@@ -49,3 +50,26 @@ class IndexBit(OpDecl):
     def evaluate(x: np.ndarray, *, bit: int, planes: int, channels: int, x_halo: Halo, halo: Halo) -> np.ndarray:
         index = unpack_codes(inside(x, x_halo), Levels(0, 1, planes + 1), channels)
         return surround(pack_bits((index >> bit & 1) == 0), halo)
+
+
+@op("k.pick_bits")
+class PickBits(OpDecl):
+    """word w of y = flips[w] ^ (words of x, rotated and masked) for each of ``steps`` that writes it (:mod:`bitc.ir.bit_moves`)"""
+
+    operands = ("x", "steps", "masks", "flips")
+    attrs = {"x_halo": NO_HALO, "halo": NO_HALO}
+
+    @staticmethod
+    def infer(x: Type, steps: Type, masks: Type, flips: Type, *, x_halo: Halo, halo: Halo) -> BufferType:
+        source, table = as_buffer(x, DType.U64, 4), as_buffer(steps, DType.I32, 2)
+        taken, turned = as_buffer(masks, DType.U64, 1), as_buffer(flips, DType.U64, 1)
+        if table.shape != (taken.shape[0], 3):
+            raise InferenceError(f"steps {table} do not fit masks {taken}")
+        size = (source.shape[1] - x_halo[0] - x_halo[2], source.shape[2] - x_halo[1] - x_halo[3])
+        return BufferType((source.shape[0], *with_halo(size, halo), turned.shape[0]), DType.U64)
+
+    @staticmethod
+    def evaluate(
+        x: np.ndarray, steps: np.ndarray, masks: np.ndarray, flips: np.ndarray, *, x_halo: Halo, halo: Halo
+    ) -> np.ndarray:
+        return surround(moved(inside(x, x_halo), steps, masks, flips), halo)

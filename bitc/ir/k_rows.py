@@ -7,7 +7,7 @@ from bitc.ir.graph import Graph, Op, Value
 BY_ROWS = {
     "k.bconv_acc", "k.bconv_bits", "k.fconv", "k.fconv_w1", "k.fdepthwise", "k.pack", "k.unpack", "k.map", "k.fpool", "k.bpool_max",
     "k.iconv", "k.iconv_placed", "k.icoded", "k.icoded_rows", "k.iwinograd", "k.idepthwise",
-    "k.ipool", "k.plain_conv", "k.pack_bit", "k.index_bit", "k.pair_acc", "k.fconv_events",
+    "k.ipool", "k.plain_conv", "k.pack_bit", "k.index_bit", "k.pick_bits", "k.pair_acc", "k.fconv_events",
 }  # fmt: skip
 """Kernels that make the rows of an image one by one."""
 

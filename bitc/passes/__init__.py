@@ -7,6 +7,7 @@ from bitc.passes.canonicalise import Canonicalise
 from bitc.passes.contracts import StateContracts
 from bitc.passes.cse import CommonSubexpressions
 from bitc.passes.dense import DenseToConv
+from bitc.passes.equal_channels import EqualChannels
 from bitc.passes.flatten_ranks import FlattenRanks
 from bitc.passes.fuse_maps import FuseMaps
 from bitc.passes.fuse_rows import FuseRows
@@ -73,6 +74,7 @@ def to_codes(
         DropAssumptions(),
         Canonicalise(),
         MstReorder(isa, mst),
+        EqualChannels(isa),
     )
 
 
@@ -108,6 +110,7 @@ KNOWN_PASSES: dict[str, type[Pass]] = {
         ExactPadding,
         DropAssumptions,
         MstReorder,
+        EqualChannels,
         FuseMaps,
         Layouts,
         Lower,

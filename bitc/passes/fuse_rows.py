@@ -11,7 +11,7 @@ from bitc.ir.types import BufferType
 from bitc.passes.base import Pass
 from bitc.passes.regions import Partition, outline
 
-_SAME_ROWS = {"k.pack", "k.pack_bit", "k.index_bit", "k.unpack", "k.map"}
+_SAME_ROWS = {"k.pack", "k.pack_bit", "k.index_bit", "k.pick_bits", "k.unpack", "k.map"}
 """Kernels whose row y reads row y of their operands, and no other."""
 
 

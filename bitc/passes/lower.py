@@ -30,6 +30,7 @@ _RULES: Mapping[str, Callable[[Op, Lowering], None]] = {
     "q.threshold": lower_codes.lower_threshold,
     "k.levels": lower_codes.lower_levels,
     "q.plane": lower_codes.lower_plane,
+    "q.pick": lower_codes.lower_pick,
     "q.max_pool": lower_codes.lower_code_pool,
     "q.weight_conv": lower_numbers.lower_product,
     "q.weight_matmul": lower_numbers.lower_product,

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from bitc.ir import CodeType, Graph, Op, Value
+from bitc.ir.bit_moves import picked_bits
 from bitc.ir.packing import WORD_BITS, WeightForm, pack_bits, pack_grouped_weights, pack_weights
 from bitc.ir.pairs import pair_words, table_of, worth_of
 from bitc.passes.lower_sliced import BitProduct, sliced_acc, sliced_bits
@@ -287,6 +288,19 @@ def lower_plane(op: Op, low: Lowering) -> None:
         name, held = "k.pack_bit", {}
     made = low.add(name, placed.value, like=op, bit=op.attrs["bit"], x_halo=placed.halo, halo=halo, **held)
     low.put(op.result, made, halo)
+
+
+def lower_pick(op: Op, low: Lowering) -> None:
+    """``q.pick``: bits of words moved to other places."""
+    x, *tables = op.operands
+    channel, plane, turned = (table.constant for table in tables)
+    assert channel is not None
+    assert plane is not None
+    assert turned is not None
+    moves = picked_bits(channel, plane, turned, x.shape[1])
+    placed, halo = low.use(x), low.halo(op.result)
+    operands = (placed.value, *map(low.constant, (moves.steps, moves.masks, moves.flips)))
+    low.put(op.result, low.add("k.pick_bits", *operands, like=op, x_halo=placed.halo, halo=halo), halo)
 
 
 def lower_levels(op: Op, low: Lowering) -> None:

@@ -107,11 +107,10 @@ class _Weighing:
 
     def choice(self, use: str) -> Choice:
         """The best form, or the one that ``use`` wants. Trees are not looked for where even equal channels would cost more."""
-        plain_ns = self.planes * plane_ns(self.work, COSTS[self.isa])
+        plain_ns = self.plain_ns
         forms = {"": (plain_ns, f"{self.planes}x1 planes {_us(plain_ns)}")}
         if self.triples and use in ("auto", "tables"):
-            tables = tables_ns(self.work, self.costs, self.blocks, self.planes, self.triples, self.bits)
-            forms["tables"] = (tables, f"tables {_us(tables)}")
+            forms["tables"] = (self.tables_ns, f"tables {_us(self.tables_ns)}")
         if use in ("auto", "on"):
             forms["trees"] = self.trees(min(ns for ns, _ in forms.values()) if use == "auto" else float("inf"))
         wanted = {"on": "trees", "tables": "tables" if self.triples else ""}.get(use)
@@ -137,6 +136,16 @@ class _Weighing:
     def trees_ns(self, added: int) -> float:
         """Nanoseconds along trees that add ``added`` terms a plane."""
         return trees_ns(self.work, self.costs, self.lanes, self.blocks, self.planes, added, self.bits)
+
+    @property
+    def plain_ns(self) -> float:
+        """Nanoseconds on words of channels."""
+        return self.planes * plane_ns(self.work, COSTS[self.isa])
+
+    @property
+    def tables_ns(self) -> float:
+        """Nanoseconds by tables, where there can be any."""
+        return tables_ns(self.work, self.costs, self.blocks, self.planes, self.triples, self.bits)
 
     @property
     def work(self) -> Work:
@@ -166,6 +175,12 @@ class _Weighing:
     @property
     def lanes(self) -> int:
         return LANES.get(self.isa, LANES["portable"])
+
+
+def product_ns(op: Op, isa: str, bits: int) -> float:
+    """What a product of bits costs on words of channels, or by tables where its form says so; it ends as :class:`_Weighing` has it."""
+    weighing = _Weighing(op, isa, bits)
+    return weighing.tables_ns if op.attrs["form"] == "tables" else weighing.plain_ns
 
 
 def _us(ns: float) -> str:

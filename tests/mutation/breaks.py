@@ -136,6 +136,14 @@ BREAKS = (
     ),
     Break(
         "packing",
+        "bits moved the other way",
+        "bpack_portable.h",
+        "from << step[2] | from >> (-step[2] & 63)",
+        "from >> step[2] | from << (-step[2] & 63)",
+        PACK + PORTABLE,
+    ),
+    Break(
+        "packing",
         "a lost tail of channels",
         "bpack_avx2.h",
         "c - 64 * word < 64 ? c - 64 * word : 64",

@@ -5,6 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
+from bitc.ir.bit_moves import bit_moves, moved
+
 from .harness import for_each_isa, guarded, kernels
 from .packing import pack, words_of
 
@@ -84,6 +86,28 @@ def test_index_bit_is_a_bit_of_the_number_of_planes_passed() -> None:
             with guarded((3, words), np.uint64, align=8) as y:
                 kernel.bitc_index_bit(p(x), x.shape[1], 3, c, planes, bit, p(y), words)
                 np.testing.assert_array_equal(y, pack(~(index >> bit) & 1))
+
+
+def test_pick_bits_brings_bits_to_other_places_portable() -> None:
+    kernel = kernels("bpack_portable.h", isa="portable")
+    rng, p = np.random.default_rng(8), kernel.pointer
+    for of, to, gap in itertools.product((1, 2, 3), (1, 2, 4), (0, 1)):
+        x = rng.integers(0, 2, (5, of * 64 + 64 * gap)).astype(bool)
+        count = int(rng.integers(1, to * 64))
+        read, flipped = rng.integers(0, of * 64, count), rng.random(count) < 0.4
+        written = rng.permutation(to * 64)[:count]
+        moves = bit_moves(read, written, flipped, to)
+        expected = np.zeros((5, to * 64), bool)
+        expected[:, written] = x[:, read] ^ flipped
+        with guarded((5, to + gap), np.uint64, align=8) as y:
+            before = y[:, to:].copy()
+            tables = (p(moves.steps), p(moves.masks), len(moves.masks), p(moves.flips), to)
+            kernel.bitc_pick_bits(p(pack(x)), of + gap, 5, *tables, p(y), to + gap)
+            np.testing.assert_array_equal(y[:, :to], pack(expected))
+            np.testing.assert_array_equal(y[:, to:], before)
+        np.testing.assert_array_equal(
+            moved(pack(x[:, : of * 64]), moves.steps, moves.masks, moves.flips), pack(expected)
+        )
 
 
 @for_each_isa
