@@ -27,6 +27,7 @@ import numpy as np
 
 from bitc.cpu import cpu_features
 from bitc.errors import Diagnostic, OptionError
+from bitc.huge_pages import use_huge_pages
 from bitc.session_state import State, StateArg, no_states, state_args
 
 ARENA_ALIGN_BYTES = 64
@@ -57,16 +58,20 @@ class Session:
     """A loaded network; ``isa`` is the target whose kernels it runs.
 
     ``threads``: how many share a call, as onnxruntime's ``intra_op_num_threads``; 0 stands for all that the network was compiled for
-    and this process has cores for. The results are the same for any number. Raises :class:`OptionError` if ``path`` is neither an
-    artefact folder nor a library with its header beside it, or for more threads than the network was compiled for.
+    and this process has cores for. The results are the same for any number. ``huge_pages``: keep the constants on pages of 2 MiB, in a
+    copy of this process's own (:mod:`bitc.huge_pages`); ``huge_page_bytes`` says how much. Raises :class:`OptionError` if ``path`` is
+    neither an artefact folder nor a library with its header beside it, for more threads than the network was compiled for, or where
+    the system has no such pages.
     """
 
-    def __init__(self, path: str | os.PathLike[str], threads: int = 0) -> None:
+    def __init__(self, path: str | os.PathLike[str], threads: int = 0, huge_pages: bool = False) -> None:
         self.path, self._ffi, self._lib = _open(Path(path))
         name = _network_name(self.path)
         self._function: Callable[..., int] = getattr(self._lib, f"{name}_run")
         self._io_type = self._ffi.typeof(f"{name}_io *")
-        self.metadata: dict[str, Any] = json.loads(self._ffi.string(getattr(self._lib, f"{name}_metadata")()))
+        metadata = getattr(self._lib, f"{name}_metadata")()
+        self.huge_page_bytes = use_huge_pages(int(self._ffi.cast("uintptr_t", metadata))) if huge_pages else 0
+        self.metadata: dict[str, Any] = json.loads(self._ffi.string(metadata))
         self._refuse_lesser_cpus()
         self.isa: str = self._chosen_isa(name)
         self.threads = self._threads(threads)
@@ -284,12 +289,13 @@ class Session:
         return next(iter(found), 1)
 
 
-def load(path: str | os.PathLike[str], threads: int = 0) -> Session:
-    """Load an artefact folder, a ``lib<name>.so`` or a ``_<name>`` extension module, for calls in ``threads`` threads (0: all).
+def load(path: str | os.PathLike[str], threads: int = 0, huge_pages: bool = False) -> Session:
+    """Load an artefact folder, a ``lib<name>.so`` or a ``_<name>`` extension module, for calls in ``threads`` threads (0: all), perhaps
+    with its constants on huge pages.
 
     Raises :class:`OptionError`.
     """
-    return Session(path, threads)
+    return Session(path, threads, huge_pages)
 
 
 def usable_cores() -> int:

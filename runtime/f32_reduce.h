@@ -4,8 +4,9 @@
 
 #include "base.h"
 
-/* Columns that are reduced at a time. */
+/* Columns that are reduced at a time; extremes of a row that are found side by side. */
 #define BITC_FREDUCE_CHUNK 64
+#define BITC_FREDUCE_LANES 32
 
 enum { BITC_FREDUCE_SUM, BITC_FREDUCE_MAX, BITC_FREDUCE_MIN };
 
@@ -17,20 +18,40 @@ BITC_INLINE float bitc_fcombine(float a, float b, const int op) {
     return ((op == BITC_FREDUCE_MAX ? b > a : b < a) | (b != b)) ? b : a;
 }
 
-/* Reduces len consecutive floats in the order of bitc_freduce_columns. */
-BITC_INLINE float bitc_freduce_row(const float *x, ptrdiff_t len, const int op) {
-    const float start = op == BITC_FREDUCE_SUM ? 0.0f : x[0];
+/* The sum of len consecutive floats in the order of bitc_freduce_columns. */
+BITC_INLINE float bitc_fsum_row(const float *x, ptrdiff_t len) {
     const ptrdiff_t fours = len - len % 4;
-    float a = start, b = start, c = start, d = start;
+    float a = 0.0f, b = 0.0f, c = 0.0f, d = 0.0f;
     for (ptrdiff_t k = 0; k < fours; k += 4) {
-        a = bitc_fcombine(a, x[k], op), b = bitc_fcombine(b, x[k + 1], op);
-        c = bitc_fcombine(c, x[k + 2], op), d = bitc_fcombine(d, x[k + 3], op);
+        a += x[k], b += x[k + 1], c += x[k + 2], d += x[k + 3];
     }
-    a = bitc_fcombine(bitc_fcombine(a, c, op), bitc_fcombine(b, d, op), op);
+    a = (a + c) + (b + d);
     for (ptrdiff_t k = fours; k < len; k++) {
-        a = bitc_fcombine(a, x[k], op);
+        a += x[k];
     }
     return a;
+}
+
+/* The greatest or least of len consecutive floats, in any order. */
+BITC_INLINE float bitc_fextreme_row(const float *x, ptrdiff_t len, const int op) {
+    const ptrdiff_t lanes = BITC_FREDUCE_LANES, chunks = len - len % lanes;
+    float best = x[0];
+    if (chunks > 0) {
+        float part[BITC_FREDUCE_LANES];
+        memcpy(part, x, sizeof part);
+        for (ptrdiff_t k = lanes; k < chunks; k += lanes) {
+            for (int lane = 0; lane < BITC_FREDUCE_LANES; lane++) {
+                part[lane] = bitc_fcombine(part[lane], x[k + lane], op);
+            }
+        }
+        for (int lane = 0; lane < BITC_FREDUCE_LANES; lane++) {
+            best = bitc_fcombine(best, part[lane], op);
+        }
+    }
+    for (ptrdiff_t k = chunks; k < len; k++) {
+        best = bitc_fcombine(best, x[k], op);
+    }
+    return best;
 }
 
 /* Reduces len rows of n <= BITC_FREDUCE_CHUNK columns. Every fourth row goes to the same of four partial results
@@ -69,7 +90,7 @@ BITC_INLINE void bitc_freduce_columns(const float *x, float *y, ptrdiff_t len, p
 BITC_INLINE void bitc_freduce(const float *x, float *y, int32_t outer, int32_t len, int32_t inner, const int op) {
     for (int32_t o = 0; o < outer; o++, x += (ptrdiff_t)len * inner, y += inner) {
         if (inner == 1) {
-            *y = bitc_freduce_row(x, len, op);
+            *y = op == BITC_FREDUCE_SUM ? bitc_fsum_row(x, len) : bitc_fextreme_row(x, len, op);
             continue;
         }
         for (int32_t i = 0; i < inner; i += BITC_FREDUCE_CHUNK) {

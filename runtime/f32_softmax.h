@@ -25,7 +25,7 @@ BITC_INLINE float bitc_frow_max(const float *x, ptrdiff_t len) {
     for (int i = 0; i < BITC_FSOFTMAX_LANES; i++) best[i] = x[0];
     bitc_frow_best(x, len, best);
     for (ptrdiff_t k = len - len % BITC_FSOFTMAX_LANES; k < len; k++) best[0] = x[k] > best[0] ? x[k] : best[0];
-    return bitc_freduce_row(best, BITC_FSOFTMAX_LANES, BITC_FREDUCE_MAX);
+    return bitc_fextreme_row(best, BITC_FSOFTMAX_LANES, BITC_FREDUCE_MAX);
 }
 
 /* The sum of len floats. */
@@ -35,8 +35,7 @@ BITC_INLINE float bitc_frow_sum(const float *x, ptrdiff_t len) {
     for (; k + BITC_FSOFTMAX_LANES <= len; k += BITC_FSOFTMAX_LANES) {
         for (int i = 0; i < BITC_FSOFTMAX_LANES; i++) sum[i] += x[k + i];
     }
-    return bitc_freduce_row(sum, BITC_FSOFTMAX_LANES, BITC_FREDUCE_SUM) +
-           bitc_freduce_row(x + k, len - k, BITC_FREDUCE_SUM);
+    return bitc_fsum_row(sum, BITC_FSOFTMAX_LANES) + bitc_fsum_row(x + k, len - k);
 }
 
 /* One slice of len rows of n <= BITC_FREDUCE_CHUNK columns, rows `stride` floats apart; log: log-softmax. */

@@ -25,6 +25,7 @@ from bitc.passes.recognise import RecogniseCodes
 from bitc.passes.repeats import HoistRepeats
 from bitc.passes.softmax_comparisons import CompareSoftmax
 from bitc.passes.split_planes import SplitPlanes
+from bitc.passes.split_products import SplitProducts
 from bitc.passes.straight_through import StraightThrough
 from bitc.passes.thresholds import Thresholds
 from bitc.passes.two_bases import TwoBases
@@ -72,6 +73,7 @@ def to_codes(
         FlattenRanks(),
         ExactPadding(),
         DropAssumptions(),
+        SplitProducts(),
         Canonicalise(),
         MstReorder(isa, mst),
         EqualChannels(isa),
@@ -109,6 +111,7 @@ KNOWN_PASSES: dict[str, type[Pass]] = {
         FlattenRanks,
         ExactPadding,
         DropAssumptions,
+        SplitProducts,
         MstReorder,
         EqualChannels,
         FuseMaps,
