@@ -209,6 +209,7 @@ CASES: dict[str, Case] = {
         _SMALL_BERT,
     ),
     "bert_float": Case("net_bert_layer", "f32", transformers.bert_layer, {"linear": "f32"}, _SMALL_BERT),
+    "bert_int8": Case("net_bert_layer", "int8", transformers.bert_layer_int8, {}, _SMALL_BERT),
     "bert_ternary": Case("net_bert_layer", "w2a8", transformers.bert_layer, {"linear": "w2a8"}, _SMALL_BERT),
     **{
         name: Case(name, "w1a1", layers.convolutions, {"shape": shape}, {"shape": shape.small})

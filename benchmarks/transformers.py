@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from benchmarks.graphs import F32, Graph
+from benchmarks.graphs import F32, Graph, dynamically_quantized
 from benchmarks.layers import ternary_by_int8
 
 
@@ -64,3 +64,8 @@ def _gelu(g: Graph, x: str) -> str:
     """x (1 + erf(x / √2)) / 2, as PyTorch exports it."""
     error = g.node("Erf", g.node("Div", x, np.asarray(np.sqrt(2), F32)))
     return g.node("Mul", g.node("Mul", x, g.node("Add", error, np.asarray(1, F32))), np.asarray(0.5, F32))
+
+
+def bert_layer_int8(tokens: int = 128, width: int = 768, heads: int = 12, hidden: int = 3072) -> onnx.ModelProto:
+    """The layer of float weights, quantized dynamically."""
+    return dynamically_quantized(bert_layer("f32", "float", tokens, width, heads, hidden))

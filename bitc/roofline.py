@@ -121,18 +121,24 @@ def _write(path: Path, peaks: Mapping[str, Peaks]) -> None:
 
 def measure(target: Target) -> Peaks:
     """The best of several tries for each peak: other work on the machine only takes time. A second or so."""
+    ffi, lib = loops(target)
+    gops = {kind: _best_rate(getattr(lib, f"bitc_peak_{kind}")) for kind in KINDS}
+    memory = np.ones(max(MEMORY_BYTES) + _LINE_BYTES, np.uint8)  # written, so that it is there
+    start = ffi.cast("const uint64_t *", ffi.from_buffer(memory[-memory.ctypes.data % _LINE_BYTES :]))
+    read = {size: _best_rate(partial(lib.bitc_read, start, size // 8)) for size in MEMORY_BYTES}
+    return Peaks(gops, read)
+
+
+def loops(target: Target) -> tuple[cffi.FFI, Any]:
+    """The loops of ``roofline.c`` for a target: a ``bitc_peak_<kind>(rounds)`` for each of :data:`KINDS`, and
+    ``bitc_read(memory, words, rounds)``."""
     ffi = cffi.FFI()
     for kind in KINDS:
         ffi.cdef(f"int64_t bitc_peak_{kind}(int64_t rounds);")
     ffi.cdef("int64_t bitc_read(const uint64_t *memory, int64_t words, int64_t rounds);")
     with tempfile.TemporaryDirectory(prefix="bitc-roofline-") as folder:
         flags = (*target.cflags, f"-I{runtime_dir()}")
-        lib: Any = ffi.dlopen(str(compile_shared(_SOURCE, Path(folder) / "roofline.so", flags)))
-        gops = {kind: _best_rate(getattr(lib, f"bitc_peak_{kind}")) for kind in KINDS}
-        memory = np.ones(max(MEMORY_BYTES) + _LINE_BYTES, np.uint8)  # written, so that it is there
-        start = ffi.cast("const uint64_t *", ffi.from_buffer(memory[-memory.ctypes.data % _LINE_BYTES :]))
-        read = {size: _best_rate(partial(lib.bitc_read, start, size // 8)) for size in MEMORY_BYTES}
-    return Peaks(gops, read)
+        return ffi, ffi.dlopen(str(compile_shared(_SOURCE, Path(folder) / "roofline.so", flags)))
 
 
 def _best_rate(probe: Any) -> float:
