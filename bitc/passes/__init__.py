@@ -17,6 +17,7 @@ from bitc.passes.known_values import KnownValues
 from bitc.passes.layout import Layouts
 from bitc.passes.lower import Lower
 from bitc.passes.measured import NOTHING, Measured
+from bitc.passes.minifloats import RecogniseMinifloats
 from bitc.passes.mst_reorder import MstReorder
 from bitc.passes.padding import ExactPadding
 from bitc.passes.pads import AbsorbPads
@@ -48,6 +49,7 @@ def to_codes(
         SignOfZero(sign_zero),
         FlattenVolumes(),
         CommonSubexpressions(),
+        RecogniseMinifloats(),
         HoistRepeats(),
         StraightThrough(),
         CompareSoftmax(),
@@ -92,6 +94,7 @@ KNOWN_PASSES: dict[str, type[Pass]] = {
         SignOfZero,
         FlattenVolumes,
         CommonSubexpressions,
+        RecogniseMinifloats,
         HoistRepeats,
         StraightThrough,
         CompareSoftmax,

@@ -19,7 +19,9 @@ SAME_MAGNITUDE = 1e-6
 NEARLY = 4e-7
 """Relative distance from a grid up to which a float32 counts as on it: products and quotients are rounded once or twice."""
 
-MOST_WEIGHT = 255
+MOST_WEIGHT = 511
+"""As many steps as minifloats with three exponent and two mantissa bits have, and bytes; floats at random are no multiples of so few."""
+
 MOST_LEVEL = (1 << 15) - 1
 MOST_LEVEL_OF_FLOATS = 1024
 """Rounded multiples of a scale are told apart up to here: Euclid's algorithm multiplies their rounding errors by its quotients."""

@@ -42,7 +42,7 @@ def _level_numbers(x: Value, scale: float, b: Builder, sets: ValueSets, loc: str
             attrs["value"] = float(round(attrs["value"] / scale))
         if len({o.type.dtype for o in inner if isinstance(o.type, TensorType)}) == 1:
             return b.add(producer.name, *inner, loc=producer.loc, **attrs)
-    found = _scaled_levels(x, scale, sets)
+    found = _scaled_levels(x, scale, b, sets)
     if found is not None:
         return found
     assert isinstance(x.type, TensorType)
@@ -50,8 +50,11 @@ def _level_numbers(x: Value, scale: float, b: Builder, sets: ValueSets, loc: str
     return b.add("nn.round", b.add("nn.div", x, divisor, loc=loc), loc=loc)
 
 
-def _scaled_levels(x: Value, scale: float, sets: ValueSets) -> Value | None:
-    """y where x = f(y), one op with scalar constants, and ``rint(f(y) / scale) == y`` for every value y can take."""
+def _scaled_levels(x: Value, scale: float, b: Builder, sets: ValueSets) -> Value | None:
+    """y / u where x = f(y), one op with scalar constants, and ``rint(f(y) / scale) == y / u`` for every value y can take.
+
+    u is 1, or the power of two whose multiples y is proved to be.
+    """
     op = x.producer
     if op is None or not op.decl.elementwise or len(op.results) != 1:
         return None
@@ -60,13 +63,16 @@ def _scaled_levels(x: Value, scale: float, sets: ValueSets) -> Value | None:
     if len(moving) != 1 or moving[0].shape != x.shape or any(c.size != 1 for c in constants):
         return None
     (y,) = moving
-    values = sets.values(y)
-    if values is None or not whole(sets.of(y)) or not isinstance(y.type, TensorType):
+    values, fact = sets.values(y), sets.of(y)
+    if values is None or not isinstance(y.type, TensorType):
         return None
+    unit = fact.scale if isinstance(fact, Integers) and fact.dyadic and not whole(fact) else 1.0
     samples = np.asarray(values, dtype=y.type.dtype.numpy)
     arrays = [samples if o is y else np.asarray(o.constant).reshape(()) for o in op.operands]
     made = np.asarray(op.decl.evaluate(*arrays, **op.attrs), dtype=np.float64)
-    return y if np.array_equal(np.rint(made / scale), np.asarray(values)) else None
+    if not np.array_equal(np.rint(made / scale), np.asarray(values) / unit):
+        return None
+    return y if unit == 1 else b.add("nn.mul", y, b.constant(np.asarray(1 / unit, samples.dtype)), loc=op.loc)
 
 
 def _unshifted(y: Value, sets: ValueSets) -> tuple[Value, int]:

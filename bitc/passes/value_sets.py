@@ -275,6 +275,8 @@ def _named_fact(op: Op, facts: list[Fact]) -> Fact:
             return Range(-1.0, 1.0)
         case "nn.round" | "nn.floor" | "nn.ceil":
             return _whole_range(op, lo, hi)
+        case "nn.minifloat":
+            return _minifloat_fact(op, lo, hi)
         case "nn.saturate":
             least, most = float(op.attrs["lo"]), float(op.attrs["hi"])
             return narrowed(min(max(lo, least), most), max(min(hi, most), least), True)
@@ -349,6 +351,15 @@ def _step(fact: Fact) -> int:
         return fact.step if fact.lo < fact.hi else 0
     assert isinstance(fact, Finite)
     return int(np.gcd.reduce(np.diff(np.asarray(fact.values, dtype=np.int64)))) if len(fact.values) > 1 else 0
+
+
+def _minifloat_fact(op: Op, lo: float, hi: float) -> Fact:
+    """Numbers of a small format that saturates: multiples of its smallest step."""
+    if op.attrs["overflow"] != op.attrs["max"]:
+        return None
+    step = 2.0 ** (1 - op.attrs["bias"] - op.attrs["mantissa_bits"])
+    ends = op.decl.evaluate(np.array([lo, hi]), **op.attrs) / step
+    return Integers(int(ends[0]), int(ends[1]), 1, step) if np.abs(ends).max() < EXACT else None
 
 
 def _whole_range(op: Op, lo: float, hi: float) -> Fact:

@@ -166,7 +166,7 @@ REFUSED = {
         "output channel 0 has 3 different weights",
         "quantize",
     ),
-    "more than 8 bits": (np.asarray([1, 256, 3], F32).reshape(1, 3, 1, 1), "no small integers", "quantize"),
+    "more than 9 bits": (np.asarray([1, 512, 3], F32).reshape(1, 3, 1, 1), "no small integers", "quantize"),
     "infinite": (np.full((1, 1, 1, 1), np.inf, F32), "not finite", ""),
     "nan": (np.asarray([1, np.nan], F32).reshape(1, 2, 1, 1), "not finite", ""),
 }

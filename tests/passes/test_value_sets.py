@@ -334,10 +334,20 @@ def test_nan_in_a_set_or_a_table_means_no_fact() -> None:
             Finite((0.0, 1.0, 2.0, 3.0)),
         ),
         (lambda b, x: b.add("nn.add", x, b.constant(F32(1))), None),
+        (lambda b, x: _minifloat(b, x), Integers(-12, 12, 1, 0.5)),
+        (lambda b, x: _minifloat(b, b.add("nn.relu", x)), Integers(0, 12, 1, 0.5)),
+        (lambda b, x: _minifloat(b, b.add("nn.tanh", x)), Integers(-2, 2, 1, 0.5)),
+        (lambda b, x: _minifloat(b, x, overflow=float("inf")), None),
+        (lambda b, x: _minifloat(b, x, mantissa_bits=3, bias=20, max=480.0, overflow=480.0), None),
     ],
 )
 def test_facts_of_free_floats(build: Callable[[Builder, Value], Value], wanted: Fact) -> None:
     assert _fact(build) == wanted
+
+
+def _minifloat(b: Builder, x: Value, **changed: float) -> Value:
+    """E2M1, which saturates at 6."""
+    return b.add("nn.minifloat", x, **{"mantissa_bits": 1, "bias": 1, "max": 6.0, "overflow": 6.0, **changed})
 
 
 def _clip(b: Builder, x: Value, lo: float, hi: float) -> Value:
