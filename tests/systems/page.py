@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.systems.systems import EXCEPTIONS, SYSTEMS, System
+from tests.systems.systems import EXCEPTIONS, SYSTEMS, WHY_NOT_CODES, System
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "systems.md"
 Line = Mapping[str, Any]
@@ -55,7 +55,8 @@ KINDS = {
 def page(runs: Mapping[str, Sequence[Line]], times: Sequence[Line]) -> str:
     """The page. ``runs``: lines by target, the first of them for forms and sizes."""
     forms = {line["file"]: line for line in next(iter(runs.values()))}
-    parts = [INTRODUCTION, *_goldens(runs), *_exceptions(), *_systems(forms, times), *_reasons(forms), *_files(forms)]
+    parts = [INTRODUCTION, *_goldens(runs), *_exceptions(), *_systems(forms, times), *_floats(forms), *_reasons(forms)]
+    parts += _files(forms)
     return "\n".join(parts) + "\n"
 
 
@@ -86,10 +87,12 @@ def _share(coded: Sequence[Line]) -> str:
 def _systems(forms: Mapping[str, Line], times: Sequence[Line]) -> Iterator[str]:
     yield "\n## Systems\n"
     yield "Products whose factors take few values on the golden inputs, and how many of them run as codes (bits or integers):"
-    yield "of codes by codes, of two activations, of weights alone (W1A32). `time`: bitc divided by onnxruntime in fp32 on the"
-    yield "file named, one thread, below 1 bitc is faster. Weights: what the library holds, of that file.\n"
-    yield "| system | files | claims | of codes | of two activations | of weights alone | measured | weights, KB | time |"
-    yield "|---|---:|---|---:|---:|---:|---|---:|---:|"
+    yield "of codes by codes, of two activations, of weights alone (W1A32). Of the file named: what its library holds of weights, and"
+    yield "the time of bitc divided by that of onnxruntime, one thread, below 1 bitc is faster: `fp32` on the file as it is, `int8` on"
+    yield "what the faster of onnxruntime's own quantizers makes of its products (`dynamic`, or `static` with scales of the golden"
+    yield "inputs), which rounds more than the file does. No `int8`: the quantizers refuse it, or find nothing to quantize.\n"
+    yield "| system | files | claims | of codes | of two activations | of weights alone | measured | weights, KB | fp32 | int8 |"
+    yield "|---|---:|---|---:|---:|---:|---|---:|---:|---|"
     measured = {line["system"]: line for line in times}
     for system in SYSTEMS:
         lines = [line for file, line in forms.items() if _is_of(system, file)]
@@ -104,15 +107,31 @@ def _is_of(system: System, file: str) -> bool:
 
 def _measured(line: Line | None, forms: Mapping[str, Line]) -> list[str]:
     if line is None:
-        return ["", "", ""]
+        return ["", "", "", ""]
     found = forms.get(line["file"])
     kilobytes = f"{found['weight_bytes'] / 1000:.1f}" if found is not None else ""
-    ratio = f"{line['ratio']:.2f}" if line.get("ratio") else line.get("error", "")
-    return [line["file"], kilobytes, ratio]
+    fp32 = f"{line['fp32_ratio']:.2f}" if "fp32_ratio" in line else line.get("error", "")
+    int8 = f"{line['int8_ratio']:.2f} {line['int8']}" if "int8_ratio" in line else ""
+    return [line["file"], kilobytes, fp32, int8]
+
+
+def _floats(forms: Mapping[str, Line]) -> Iterator[str]:
+    """By file: products of codes, activations or binary weights that are floats. Raises :class:`KeyError` where the reason is missing."""
+    yield "\n## Products of few values that stay floats\n\n| file | products | why |\n|---|---|---|"
+    for system in SYSTEMS:
+        for file, line in sorted(forms.items()):
+            if not _is_of(system, file):
+                continue
+            for kind in ("codes", "activations", "weights"):
+                of_kind = [coded for coded in line["coded"] if coded["kind"] == kind and not coded["as_codes"]]
+                if of_kind:
+                    classes = Counter(coded["classes"] for coded in of_kind)
+                    many = ", ".join(f"{number} {name}" for name, number in classes.most_common())
+                    yield f"| {file} | {KINDS[kind]}: {many} | {WHY_NOT_CODES[system.name, kind]} |"
 
 
 def _reasons(forms: Mapping[str, Line]) -> Iterator[str]:
-    yield "\n## What does not run as codes, and why\n"
+    yield "\n## What the compiler says of them, and of spikes by floats\n"
     yield "| products | reason | systems |\n|---|---|---|"
     counts: Counter[tuple[str, str]] = Counter()
     systems: dict[tuple[str, str], Counter[str]] = {}

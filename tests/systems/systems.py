@@ -138,6 +138,42 @@ EXCEPTIONS: Mapping[str, Known] = {
 """By file. Whoever mends one takes it out: a test holds that each of them is still one."""
 
 
+WHY_NOT_CODES: Mapping[tuple[str, str], str] = {
+    ("BiPer", "weights"): "each weight meets many pixels: taking bits apart costs more than multiplying by ±a",
+    ("ReSTE", "weights"): "each weight meets many pixels: taking bits apart costs more than multiplying by ±a",
+    (
+        "BiBench",
+        "codes",
+    ): "the residue of ReActLinear is that of another number than the sign's and does not vanish in float32, "
+    "so its activation is a float near ±1",
+    (
+        "BiT",
+        "activations",
+    ): "probabilities counted from a minimum that is found at run time; or 16 levels by 16, and bits pay up to four",
+    ("TBT", "codes"): "behind GELU, the step and the offset come from the least and the greatest number, at run time",
+    ("TBT", "activations"): "scales, and offsets of min-max quantizers, come from both factors at run time",
+    ("BiViT", "weights"): "each weight meets many tokens: taking bits apart costs more than multiplying by ±a",
+    (
+        "BinaryDM",
+        "codes",
+    ): "a channel's two bases nearly cancel in ±a±b: two sums of codes would round more than the file's one",
+    ("BinaryDM", "activations"): "16 levels by 16 and 8: bits pay up to four levels a side",
+    ("Brevitas", "codes"): "the last layer reads a mean of codes over a whole image, which is no code of 16 bits",
+    ("Max-Former", "activations"): "spikes by counts of up to 17 values: bits pay up to four levels a side",
+    (
+        "Minifloat",
+        "codes",
+    ): "the last layer reads a mean of codes over a whole image; E4M3, 2^18 steps wide, is more than 16 bits hold",
+    (
+        "Spike-driven Transformer V2",
+        "activations",
+    ): "spikes by counts of up to 65 values: bits pay up to four levels a side",
+    ("SpikingBrain W8ASpike", "codes"): "no Clip bounds the spike counts, so no integer type is proved to hold them",
+    ("SynA / OR-Spiking ResNet", "codes"): "a time gate's hidden layer, so small that its floats look like few values",
+}
+"""By system and kind of :class:`tests.systems.operands.Operands`: why some of its products of few values do not run as codes."""
+
+
 def system_of(model: Path) -> System:
     """Whose file it is. Raises :class:`LookupError` where it is nobody's or two systems claim it."""
     found = [s for s in SYSTEMS if s.folder == model.parent.name and model.stem.startswith(s.prefixes)]
