@@ -32,8 +32,8 @@ def reading(session: bitc.Session, size: int) -> Callable[[], object]:
     else:
         file = np.memmap(session.path, np.uint8, "r")
         pieces = [file[: size - begin] for begin in range(0, size, file.size)]
-    words = [(ffi.cast("const uint64_t *", ffi.from_buffer(piece)), piece.size // 8) for piece in pieces]
-    return lambda: [lib.bitc_read(start, count, 1) for start, count in words]
+    words = [ffi.from_buffer("uint64_t[]", piece) for piece in pieces]
+    return lambda: [lib.bitc_read(start, len(start), 1) for start in words]
 
 
 def main() -> None:
