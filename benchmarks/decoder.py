@@ -11,10 +11,11 @@ library's own file, or of huge pages where the session's constants lie on such.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,15 @@ import numpy as np
 import bitc
 from bitc.codegen.targets import target
 from bitc.roofline import loops
+from bitc.session import NodeArg
+
+
+def side_by_side(args: Sequence[NodeArg]) -> dict[str, np.ndarray]:
+    """Random float32 inputs in one array, for which NumPy asks for huge pages."""
+    ends = np.cumsum([math.prod(arg.shape) for arg in args])
+    values = np.random.default_rng(0).standard_normal(ends[-1], np.float32)
+    parts = np.split(values, ends[:-1])
+    return {arg.name: part.reshape(arg.shape) for arg, part in zip(args, parts, strict=True)}
 
 
 def reading(session: bitc.Session, size: int) -> Callable[[], object]:
@@ -47,8 +57,7 @@ def main() -> None:
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
     session = bitc.load(options.folder, threads=1, huge_pages=options.huge_pages)
-    rng = np.random.default_rng(0)
-    feed = {arg.name: rng.standard_normal(arg.shape).astype(arg.dtype) for arg in session.get_inputs()}
+    feed = side_by_side(session.get_inputs())
     weights, inputs = session.metadata["weight_bytes"], sum(x.nbytes for x in feed.values())
     calls = {"step": lambda: session.run(None, feed), "read": reading(session, weights + inputs)}
     times: dict[str, list[float]] = {name: [] for name in calls}

@@ -16,8 +16,8 @@
 /* Adds the products of entry k + n for codes of 2 bits, of 4 bits. */
 #define BITC_ICODES2_AVX2(n)                                                                                           \
     do {                                                                                                               \
-        const __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(w + 32 * (k + (n))));                     \
-        const __m256i x4 = bitc_iquad_avx2(x + 4 * (k + (n)), 4, 0), upper = _mm256_srli_epi16(v, 4);                  \
+        const __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(w + 32 * (n)));                     \
+        const __m256i x4 = bitc_iquad_avx2(x + 4 * (n), 4, 0), upper = _mm256_srli_epi16(v, 4);                  \
         bitc_imac_chain_avx2(&a0, x4, _mm256_and_si256(v, low));                                                       \
         bitc_imac_chain_avx2(&a1, x4, _mm256_and_si256(v, high));                                                      \
         bitc_imac_chain_avx2(&a2, x4, _mm256_and_si256(upper, low));                                                   \
@@ -26,23 +26,24 @@
 
 #define BITC_ICODES4_AVX2(n)                                                                                           \
     do {                                                                                                               \
-        const __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(w + 32 * (k + (n))));                     \
-        const __m256i x4 = bitc_iquad_avx2(x + 4 * (k + (n)), 4, 0);                                                   \
+        const __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(w + 32 * (n)));                     \
+        const __m256i x4 = bitc_iquad_avx2(x + 4 * (n), 4, 0);                                                   \
         bitc_imac_chain_avx2(&a0, x4, _mm256_and_si256(v, low));                                                       \
         bitc_imac_chain_avx2(&a1, x4, _mm256_and_si256(_mm256_srli_epi16(v, 4), low));                                 \
     } while (0)
 
-/* Calls entry(n) for the entries k .. end, two at a time: a cache line. */
-#define BITC_ICODES_AVX2(entry, end)                                                                                   \
+/* Calls entry(n) for `count` entries, two at a time: a cache line. */
+#define BITC_ICODES_AVX2(entry, count)                                                                                 \
     do {                                                                                                               \
-        for (; k + 2 <= (end); k += 2) {                                                                               \
-            _mm_prefetch((const char *)w + 32 * k + BITC_ICODED_AHEAD, _MM_HINT_T0);                                   \
+        for (ptrdiff_t pairs = (count) / 2; pairs > 0; pairs--) {                                                      \
+            _mm_prefetch((const char *)w + BITC_ICODED_AHEAD, _MM_HINT_T0);                                            \
             entry(0);                                                                                                  \
             entry(1);                                                                                                  \
+            w += 64, x += 8;                                                                                           \
         }                                                                                                              \
-        if (k < (end)) {                                                                                               \
+        if ((count) % 2 != 0) {                                                                                        \
             entry(0);                                                                                                  \
-            k++;                                                                                                       \
+            w += 32, x += 4;                                                                                           \
         }                                                                                                              \
     } while (0)
 
@@ -56,15 +57,15 @@ BITC_INLINE void bitc_icodes2_avx2(const uint8_t *x, const uint8_t *w, ptrdiff_t
                                    __m256i *sums) {
     const __m256i low = _mm256_set1_epi8(3), high = _mm256_set1_epi8(12), zero = _mm256_setzero_si256();
     __m256i s0 = zero, s1 = zero, s2 = zero, s3 = zero;
-    for (ptrdiff_t k = 0; k < entries;) {
-        const ptrdiff_t stop = entries - k < 4 * chain ? entries : k + 4 * chain;
+    for (ptrdiff_t left = entries; left > 0;) {
         __m256i a0 = zero, a2 = zero;
-        while (k < stop) {
-            const ptrdiff_t end = stop - k < chain ? stop : k + chain;
+        for (int part = 0; part < 4 && left > 0; part++) {
+            const ptrdiff_t count = left < chain ? left : chain;
             __m256i a1 = zero, a3 = zero;
-            BITC_ICODES_AVX2(BITC_ICODES2_AVX2, end);
+            BITC_ICODES_AVX2(BITC_ICODES2_AVX2, count);
             bitc_icoded_widen_avx2(&s1, a1);
             bitc_icoded_widen_avx2(&s3, a3);
+            left -= count;
         }
         bitc_icoded_widen_avx2(&s0, a0);
         bitc_icoded_widen_avx2(&s2, a2);
@@ -77,12 +78,13 @@ BITC_INLINE void bitc_icodes4_avx2(const uint8_t *x, const uint8_t *w, ptrdiff_t
                                    __m256i *sums) {
     const __m256i low = _mm256_set1_epi8(15), zero = _mm256_setzero_si256();
     __m256i s0 = zero, s1 = zero;
-    for (ptrdiff_t k = 0; k < entries;) {
-        const ptrdiff_t end = entries - k < chain ? entries : k + chain;
+    for (ptrdiff_t left = entries; left > 0;) {
+        const ptrdiff_t count = left < chain ? left : chain;
         __m256i a0 = zero, a1 = zero;
-        BITC_ICODES_AVX2(BITC_ICODES4_AVX2, end);
+        BITC_ICODES_AVX2(BITC_ICODES4_AVX2, count);
         bitc_icoded_widen_avx2(&s0, a0);
         bitc_icoded_widen_avx2(&s1, a1);
+        left -= count;
     }
     sums[0] = s0, sums[1] = s1;
 }
