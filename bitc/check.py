@@ -1,7 +1,7 @@
 """``check``: does what bitc computes agree with the oracle, and if not, where do the two first part?
 
 One criterion: every value must lie in the interval that interval evaluation of the imported graph gives for this input
-(:mod:`bitc.intervals`). Where nothing rounds the interval is a point and the comparison is bit for bit. Checked are the oracle's own
+(:mod:`bitc.ir.intervals`). Where nothing rounds the interval is a point and the comparison is bit for bit. Checked are the oracle's own
 intermediate tensors (so a wrong import shows at its first layer), each stage's outputs and named tensors, and the compiled library.
 """
 
@@ -17,8 +17,8 @@ import numpy as np
 
 from bitc.compiler import Options, compile, lower_stages
 from bitc.errors import Diagnostic, OptionError
-from bitc.intervals import Interval, evaluate_intervals
 from bitc.ir import BufferType, CodeType, Graph, Value, evaluate
+from bitc.ir.intervals import Interval, evaluate_intervals
 from bitc.oracle import Oracle, load_model, model_inputs, oracle_for, random_cases
 from bitc.session import Session
 from bitc.states import states_of

@@ -44,7 +44,7 @@ from bitc.frontend.node import Node, NodeProblem, Scope, dtype_of, find_handler,
 from bitc.frontend.states import checked_states
 from bitc.frontend.unknown import unknown_op
 from bitc.ir import Builder, Graph, InferenceError, Op, Value, drop_dead
-from bitc.ir.graph import work
+from bitc.ir.builder import work
 from bitc.limits import GROWTH, GROWTH_OF_WORK, OVER_LIMIT, Limits, check_limit, over_limit
 
 
@@ -215,6 +215,7 @@ class _Importer:
                         "bitc does not compute in bfloat16 or smaller floats", element.name, code="U004"
                     )
                 made = len(self.builder.ops)
+                self.builder.doubtful = False
                 results = import_node(node)
                 self._check_growth(made, node.where)
                 self._remember(results, result_element(proto, operands, self.elements))
@@ -238,7 +239,9 @@ class _Importer:
         for op in self.builder.ops[first:]:
             for value in op.results:
                 self._check_type(value, where)
-                self._made_bytes += 0 if value.constant is None else value.constant.nbytes
+                self._made_bytes += sum(
+                    array.nbytes for array in (value.constant, *(value.ends or ())) if array is not None
+                )
             if op.operands and all(operand.constant is not None for operand in op.operands):  # too much to evaluate
                 self._refuse_unfolded(op, where)
         check_limit(self.limits, "constant_bytes", self._made_bytes, where)

@@ -107,7 +107,10 @@ class Node:
         return self.inputs[index] if index < len(self.inputs) else None
 
     def array(self, index: int, what: str) -> np.ndarray:
-        """Required operand that has to be a constant; ``what`` names it in the refusal."""
+        """Required operand that has to be a constant; ``what`` names it in the refusal.
+
+        Where folding it rounded, so may what is made of it: constants of this node are doubtful from here on.
+        """
         value = self.x(index)
         if value.constant is None:
             inputs = inputs_behind(value)
@@ -117,6 +120,7 @@ class Node:
                 "make a constant of " + ", ".join(inputs),
                 inputs=inputs,
             )
+        self.builder.doubtful |= value.ends is not None
         return value.constant
 
     def maybe_array(self, index: int, what: str) -> np.ndarray | None:

@@ -32,7 +32,17 @@ def fold_by_reference(node: Node) -> Sequence[Value] | None:
     results = _run(node, known)
     if results is None or any(not _representable(array) for array in results):
         return None
+    exact = all(value is None or value.ends is None for value in node.inputs)
+    node.builder.doubtful |= not exact or any(_is_computed(array, known) for array in results)
     return [node.constant(array) for array in results]
+
+
+def _is_computed(result: np.ndarray, operands: Sequence[np.ndarray]) -> bool:
+    """Whether a float result has numbers that are none of the operands', nor 0 or 1: they may have been rounded."""
+    if result.dtype.kind != "f":
+        return False
+    given = [operand.reshape(-1).astype(result.dtype) for operand in operands if operand.dtype.kind == "f"]
+    return not np.isin(result, np.concatenate([np.asarray([0, 1], result.dtype), *given])).all()
 
 
 def _run(node: Node, arrays: Sequence[np.ndarray]) -> list[np.ndarray] | None:

@@ -25,8 +25,8 @@ from bitc.compiler import compile
 from bitc.errors import ModelError, ToolchainError, UnsupportedError
 from bitc.frontend import import_model
 from bitc.fuzz.network import options_of
-from bitc.intervals import Interval, evaluate_intervals
 from bitc.ir import Graph
+from bitc.ir.intervals import Interval, evaluate_intervals
 from bitc.oracle import oracle_for
 from bitc.session import Session
 

@@ -25,7 +25,8 @@ from bitc.ir import (  # noqa: F401  (declare the ops)
     q_planes,
 )
 from bitc.ir.attributes import same_attr, same_graph
-from bitc.ir.graph import Builder, Graph, Op, Value, drop_dead, rewrite
+from bitc.ir.builder import Builder, rewrite
+from bitc.ir.graph import Graph, Op, Value, drop_dead
 from bitc.ir.interpreter import evaluate
 from bitc.ir.ops import InferenceError, OpDecl, all_ops, lookup
 from bitc.ir.parser import IrSyntaxError, parse_graph

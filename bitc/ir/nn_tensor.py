@@ -27,19 +27,24 @@ def normal_axis(axis: int, rank: int) -> int:
 
 @op("nn.constant")
 class Constant(OpDecl):
-    """y = the given array"""
+    """y = the given array; another evaluation of the file may find any numbers between ``least`` and ``most`` (of its shape or scalars)"""
 
-    attrs = {"value": REQUIRED}
+    attrs = {"value": REQUIRED, "least": None, "most": None}
 
     @staticmethod
-    def infer(*, value: np.ndarray) -> TensorType:
+    def infer(*, value: np.ndarray, least: np.ndarray | None = None, most: np.ndarray | None = None) -> TensorType:
+        for end in (least, most):
+            if (least is None) != (most is None):
+                raise InferenceError("least and most come together")
+            if end is not None and (end.shape not in ((), value.shape) or end.dtype != value.dtype):
+                raise InferenceError(f"an end of shape {list(end.shape)}, {end.dtype}, does not fit the value")
         try:
             return TensorType(tuple(value.shape), DType.of(value.dtype))
         except KeyError:
             raise InferenceError(f"constants of dtype {value.dtype} are not part of the IR") from None
 
     @staticmethod
-    def evaluate(*, value: np.ndarray) -> np.ndarray:
+    def evaluate(*, value: np.ndarray, least: np.ndarray | None = None, most: np.ndarray | None = None) -> np.ndarray:
         return value
 
 

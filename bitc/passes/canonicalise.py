@@ -72,8 +72,18 @@ def _compact(op: Op, b: Builder) -> Value | None:
     shapes = [small[o].shape if o in small else o.shape for o in op.operands]
     if np.broadcast_shapes(*shapes) != op.results[0].shape:
         return None
-    operands = [o if small.get(o) is constants.get(o) else b.constant(small[o], name=o.name) for o in op.operands]
+    operands = [o if small.get(o) is constants.get(o) else _once(o, small[o], b) for o in op.operands]
     return b.add(op.name, *operands, loc=op.loc, **op.attrs)
+
+
+def _once(value: Value, array: np.ndarray, b: Builder) -> Value:
+    """``array``, which has once what the constant ``value`` repeats; its ends are the widest of what is repeated."""
+    ends = value.ends
+    if ends is not None and ends[0].shape == value.shape:
+        kept = array.shape or (1,) * len(value.shape)
+        axes = tuple(axis for axis, size in enumerate(value.shape) if size != kept[axis])
+        ends = ends[0].min(axis=axes).reshape(array.shape), ends[1].max(axis=axes).reshape(array.shape)
+    return b.constant(array, name=value.name, ends=ends)
 
 
 def _expanded(op: Op, b: Builder) -> Value | None:

@@ -6,14 +6,18 @@ with the graph's own ops in the graph's own order and precision. Thresholds are 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 
 from bitc.ir import Builder, DType, Op, TensorType, Value
 from bitc.ir.interpreter import evaluate_op
+from bitc.ir.intervals import Interval, interval_of, intervals_of, point
 from bitc.ir.nn_elementwise import direction
+
+_Table = TypeVar("_Table")
 
 Directions = np.ndarray
 """+1, -1 or 0 for each channel (length C, or 1 for all)."""
@@ -99,27 +103,57 @@ def evaluate_cone(value: Value, root: Value, samples: np.ndarray) -> np.ndarray 
     array([[-1.,  1.],
            [ 1., -1.]], dtype=float32)
     """
+    table = _through_cone(value, root, samples, lambda array: array, _constant_array, _evaluated)
+    return None if table is None else _rows(table, samples.size)
+
+
+def intervals_of_cone(value: Value, root: Value, samples: np.ndarray) -> Interval | None:
+    """:func:`evaluate_cone` for all that its constants may be (:attr:`Value.ends`): intervals [n, C or 1]."""
+    with np.errstate(all="ignore"):
+        table = _through_cone(value, root, samples, point, interval_of, lambda op, xs: intervals_of(op, list(xs))[0])
+    return None if table is None else Interval(_rows(table.lo, samples.size), _rows(table.hi, samples.size))
+
+
+def _through_cone(
+    value: Value,
+    root: Value,
+    samples: np.ndarray,
+    start: Callable[[np.ndarray], _Table],
+    constant: Callable[[Value], _Table],
+    evaluate: Callable[[Op, Sequence[_Table]], _Table],
+) -> _Table | None:
+    """``value`` where ``root`` is ``start`` of the ``samples`` as a column, op by op; None if a constant varies inside a channel."""
     rank = max(len(root.shape), 1)
-    column = samples.reshape((-1,) + (1,) * (rank - 1))
     if root.constant is not None or (rank == 1 and root.shape != (1,)):
         return None
-    known: dict[Value, np.ndarray] = {root: column}
+    known: dict[Value, _Table] = {root: start(samples.reshape((-1,) + (1,) * (rank - 1)))}
     for op in cone(value, lambda v: v is root, through_pools=True):
         if op.name == "nn.max_pool":
             if op.operands[0] in known:
                 known[op.result] = known[op.operands[0]]
             continue
-        arrays = []
+        tables = []
         for operand in op.operands:
-            array = known.get(operand, operand.constant)
-            if array is None or (operand not in known and channel_vector(array, rank) is None):
+            if operand not in known and (operand.constant is None or channel_vector(operand.constant, rank) is None):
                 return None
-            arrays.append(array)
-        result = evaluate_op(op, arrays)
-        assert isinstance(result, np.ndarray), "elementwise ops have one result"
-        known[op.result] = result
-    table = known.get(value)
-    return None if table is None else np.broadcast_to(table, (samples.size, *table.shape[1:])).reshape(samples.size, -1)
+            tables.append(known[operand] if operand in known else constant(operand))
+        known[op.result] = evaluate(op, tables)
+    return known.get(value)
+
+
+def _constant_array(value: Value) -> np.ndarray:
+    assert value.constant is not None
+    return value.constant
+
+
+def _evaluated(op: Op, arrays: Sequence[np.ndarray]) -> np.ndarray:
+    result = evaluate_op(op, arrays)
+    assert isinstance(result, np.ndarray), "elementwise ops have one result"
+    return result
+
+
+def _rows(table: np.ndarray, count: int) -> np.ndarray:
+    return np.broadcast_to(table, (count, *table.shape[1:])).reshape(count, -1)
 
 
 def monotone_root(value: Value) -> tuple[Value, Directions] | None:

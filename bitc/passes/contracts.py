@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from bitc.ir import CodeType, Graph, Op, Value
+from bitc.ir import Builder, CodeType, Graph, Op, Value, rewrite
 from bitc.passes.base import Pass
 from bitc.passes.exactness import PRODUCTS, exactness, rounds_exactly
 from bitc.passes.facts import bounds
@@ -16,11 +16,12 @@ from bitc.passes.padding import code_constant
 from bitc.passes.value_sets import ValueSets
 
 _LIBM_ULPS = 16.0
+_TIPPED = 2.0**-6  # a sum of 2^16 terms is off by less, relatively
 
 
 @dataclass(frozen=True)
 class StateContracts(Pass):
-    """Changes no op. Sets two attributes of the graph:
+    """Drops what constants say of their ends (:attr:`Value.ends`), for nobody asks afterwards. Sets two attributes of the graph:
 
     * ``layer_contracts`` — (ONNX node, "exact" or "rounded") for each product;
     * ``output_contracts`` — (output, exact, ulp, floor): the oracle's bits, or within ``ulp`` units in the last place, counted at the
@@ -42,18 +43,27 @@ class StateContracts(Pass):
             for name, value in zip(output_names(graph), graph.outputs, strict=True)
         )
         attrs = {**graph.attrs, "layer_contracts": layers, "output_contracts": outputs}
-        return Graph(graph.name, graph.inputs, graph.ops, graph.outputs, attrs)
+        return rewrite(Graph(graph.name, graph.inputs, graph.ops, graph.outputs, attrs), _without_ends)
+
+
+def _without_ends(op: Op, b: Builder) -> Value | None:
+    value = op.result if op.name == "nn.constant" else None
+    if value is None or value.ends is None or value.constant is None:
+        return None
+    return b.constant(value.constant, value.name, op.loc, value.origin)
 
 
 def _promise(value: Value, exact: bool, sets: ValueSets) -> tuple[bool, float, float]:
     if exact:
         return True, 0.0, 0.0
-    longest, magnitude = 1, 0.0
+    longest, magnitude = 1.0, 0.0
     stack, seen = [value], {value}
     while stack:
         op = stack.pop().producer
         if op is None:
             continue
+        if op.name == "nn.constant":
+            longest = max(longest, _ulps_of_ends(op.result) / 2)
         if op.name in PRODUCTS:
             longest = max(longest, _terms(op))
             if not magnitude:
@@ -66,6 +76,19 @@ def _promise(value: Value, exact: bool, sets: ValueSets) -> tuple[bool, float, f
     if np.isfinite(low) and np.isfinite(high):
         magnitude = max(abs(low), abs(high))
     return False, _LIBM_ULPS + 2.0 * longest, magnitude
+
+
+def _ulps_of_ends(value: Value) -> float:
+    """How far the ends of a constant are apart, counted at its largest element.
+
+    0 where that is unknown, and where so much is left open that a comparison tipped on the way: such is not followed (``golden``).
+    """
+    if value.ends is None or value.constant is None or value.constant.dtype.kind != "f":
+        return 0.0
+    least, most = (end.astype(np.float64) for end in value.ends)
+    width = float((most - least).max(initial=0.0))
+    largest = float(np.abs(value.constant).max(initial=0.0))
+    return width / float(np.spacing(np.float32(largest))) if width < _TIPPED * largest else 0.0
 
 
 def _terms(op: Op) -> int:

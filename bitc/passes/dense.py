@@ -41,15 +41,15 @@ def _rule(op: Op, b: Builder) -> Value | None:
         or image.shape[2] * image.shape[3] * image.shape[1] == 1
     ):
         return None
-    rows = weights.reshape(*image.shape[1:], weights.shape[1])
+    split, order = (*image.shape[1:], weights.shape[1]), [0, 1, 2]
     moved = image.producer
     if moved is not None and moved.name == "nn.transpose" and moved.attrs["perm"][0] == 0:
         # axis k of the flattened image is axis perm[k] of the one below: put the rows back in that one's order
-        back = np.argsort(moved.attrs["perm"][1:])
-        rows = rows.transpose(*back, 3)
+        order = [int(axis) for axis in np.argsort(moved.attrs["perm"][1:])]
         image = moved.operands[0]
     if image.shape[2] * image.shape[3] == 1:
         return None
-    kernel = b.constant(np.moveaxis(rows, -1, 0), name=op.operands[1].name, loc=op.loc)
+    name = op.operands[1].name
+    kernel = b.moved_constant(op.operands[1], split, (3, *order), name, op.loc)
     product = b.add("nn.conv", image, kernel, strides=(1, 1), dilations=(1, 1), pads=(0, 0, 0, 0), loc=op.loc)
     return b.add("nn.reshape", product, shape=op.results[0].shape, loc=op.loc)

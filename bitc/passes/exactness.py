@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
-from bitc.ir import Graph, Op, Value
+from bitc.ir import Graph, Op, TensorType, Value
+from bitc.passes.cones import intervals_of_cone
 from bitc.passes.facts import Integers, grid
 from bitc.passes.value_sets import ValueSets
 
@@ -16,6 +18,8 @@ _ROUNDED = {
     *("nn.sin", "nn.cos", "nn.tan", "nn.asin", "nn.acos", "nn.atan"),
     *("nn.sinh", "nn.cosh", "nn.asinh", "nn.acosh", "nn.atanh"),
 }
+_DECIDE = {"nn.sign", "nn.greater", "nn.greater_equal", "nn.less", "nn.less_equal", "nn.equal"}
+_DECIDE |= {"nn.round", "nn.floor", "nn.ceil"}
 _SUMS = {"nn.avg_pool", "nn.reduce_mean", "nn.reduce_sum"}
 
 
@@ -39,13 +43,36 @@ def exactness(graph: Graph) -> Exactness:
         cause = next((rounded[operand] for operand in op.operands if operand in rounded), None)
         if cause is None and not rounds_exactly(op, sets):
             cause = op
-        if cause is not None:
+        if cause is not None and not _decided(op, rounded, sets):
             rounded.update(dict.fromkeys(op.results, cause))
     return Exactness(rounded)
 
 
+def _decided(op: Op, rounded: Mapping[Value, Op], sets: ValueSets) -> bool:
+    """Whether ``op`` decides alike for all that its constants may be (:attr:`Value.ends`), of whatever integer it is computed from.
+
+    So the sign of an exact sum times a positive scale is exact, though the scale is a mean that was folded.
+    """
+    if op.name not in _DECIDE:
+        return False
+    found = sets.integer_root(op.result)
+    if found is None or found[0] in rounded:
+        return False
+    root, domain = found
+    assert isinstance(root.type, TensorType)
+    table = intervals_of_cone(op.result, root, domain.samples(root.type.dtype))
+    return table is not None and table.is_point
+
+
 def rounds_exactly(op: Op, sets: ValueSets) -> bool:
-    """Whether ``op`` gives the oracle's bits from the oracle's operands: no sum of it rounds, or each element is rounded once."""
+    """Whether ``op`` gives the oracle's bits from the oracle's operands: no sum of it rounds, or each element is rounded once.
+
+    Of a constant, or the weights of a product, that folding it rounded nowhere.
+    """
+    if op.name == "nn.constant":
+        return op.result.ends is None
+    if op.name in PRODUCTS and any(_in_doubt(operand) for operand in op.operands):
+        return False
     if op.name in _OF_CODES:
         return bool(op.attrs["exact"])
     if op.name in PRODUCTS:
@@ -56,6 +83,13 @@ def rounds_exactly(op: Op, sets: ValueSets) -> bool:
             return False
         return op.name == "nn.reduce_sum" or _divides_exactly(op)
     return op.name not in _ROUNDED
+
+
+def _in_doubt(operand: Value) -> bool:
+    """Whether ``operand`` is a constant, or the codes of one, that folding rounded."""
+    if operand.producer is not None and operand.producer.name == "q.encode":
+        operand = operand.producer.operands[0]
+    return operand.ends is not None
 
 
 def _divides_exactly(op: Op) -> bool:

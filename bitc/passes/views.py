@@ -66,8 +66,8 @@ def _sink_transpose(op: Op, views: Sequence[Op], b: Builder) -> Value | None:
             continue
         if constant.ndim > len(perm):
             return None
-        full = constant.reshape((1,) * (len(perm) - constant.ndim) + constant.shape)
-        operands.append(b.constant(full.transpose(inverse), loc=op.loc))
+        full = (1,) * (len(perm) - constant.ndim) + constant.shape
+        operands.append(b.moved_constant(operand, full, inverse, loc=op.loc))
     moved = b.add(op.name, *operands, loc=op.loc, **op.attrs)
     return b.add("nn.transpose", moved, perm=perm, loc=views[0].loc)
 
@@ -87,7 +87,7 @@ def _sink_reshape(op: Op, views: Sequence[Op], b: Builder) -> Value | None:
         moved = _constant_before_reshape(constant, shape, inner)
         if moved is None:
             return None
-        operands.append(b.constant(moved, loc=op.loc))
+        operands.append(b.moved_constant(operand, moved.shape, loc=op.loc))
     result = b.add(op.name, *operands, loc=op.loc, **op.attrs)
     return b.add("nn.reshape", result, shape=shape, loc=views[0].loc)
 

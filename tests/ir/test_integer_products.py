@@ -7,8 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from bitc.intervals import evaluate_intervals
 from bitc.ir import Builder, Graph, TensorType, Value, evaluate
+from bitc.ir.intervals import evaluate_intervals
 from bitc.ir.types import DType
 
 RNG = np.random.default_rng(11)

@@ -104,7 +104,8 @@ def graphs(draw: st.DrawFn, depth: int = 0) -> Graph:
     for _ in range(draw(st.integers(0, 4))):
         if draw(st.booleans()):
             array = draw(ARRAYS)
-            op = Op(ops.lookup("nn.constant"), (), {"value": array}, draw(st.text(max_size=4)))
+            ends = dict.fromkeys(("least", "most"), draw(st.sampled_from([None, array, np.zeros((), array.dtype)])))
+            op = Op(ops.lookup("nn.constant"), (), {"value": array, **ends}, draw(st.text(max_size=4)))
             types: list[Type] = [TensorType(array.shape, DType.of(array.dtype), draw(LAYOUTS))]
         else:
             read = draw(st.lists(st.sampled_from(known), max_size=2)) if known else []

@@ -1,7 +1,7 @@
 """Do a network's outputs on some machine agree with the oracle and with the portable target on this machine?
 
 Three criteria, strictest first: outputs that the manifest calls exact are the oracle's bits; every output lies in the interval that
-interval evaluation of the file's graph gives (a point where nothing rounds, see :mod:`bitc.intervals`); every label is the oracle's.
+interval evaluation of the file's graph gives (a point where nothing rounds, see :mod:`bitc.ir.intervals`); every label is the oracle's.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import bitc
 from bitc.artifact import Artifact
 from bitc.compare import Contract
 from bitc.frontend import import_model
-from bitc.intervals import Interval, evaluate_intervals
 from bitc.ir import Graph, TensorType
+from bitc.ir.intervals import Interval, evaluate_intervals
 from bitc.oracle import oracle_for
 
 

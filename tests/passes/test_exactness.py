@@ -134,3 +134,57 @@ def test_a_product_of_computed_codes_has_a_contract_too() -> None:
     assert not exact
     assert magnitude == 4.0
     assert ulps == 16 + 2 * 4  # of 4 terms, not of 6 rows
+
+
+def scaled_signs(scale: np.ndarray, shift: float) -> tuple[Graph, Value, Value]:
+    """Signs of an exact sum times the mean of ``scale``, which is folded, and a shift; also the sum itself, scaled."""
+    b = Builder(fold=True)
+    x = b.input("x", TensorType((1, 9)))
+    weights = b.constant(np.resize([1, -1, -1], (9, 4)).astype(F32))
+    sums = b.add("nn.matmul", b.add("nn.assume", x, values=SIGNS), weights)
+    mean = b.add("nn.reduce_mean", b.constant(scale.astype(F32)), axes=(0,), keepdims=True)
+    scaled = b.add("nn.mul", sums, mean)
+    signs = b.add("nn.sign", b.add("nn.sub", scaled, b.constant(np.asarray(shift, F32))))
+    return Graph("g", [x], b.ops, [scaled, signs]), scaled, signs
+
+
+@pytest.mark.parametrize(
+    ("scale", "shift", "of_sums", "of_signs"),
+    [
+        (np.asarray([0.1, 0.7, 0.3]), 0.0, False, True),  # a positive scale keeps every sign
+        (np.asarray([0.1, 0.7, 0.3]), 0.5, False, True),  # no sum times 0.37 comes near 0.5
+        (np.asarray([0.1, 0.7, 0.3]), 3 * np.mean(F32([0.1, 0.7, 0.3])), False, False),  # a sum of 3 does
+        (np.asarray([0.5, 0.25]), 0.75, True, True),  # 0.375 is no rounded mean
+    ],
+)
+def test_a_scale_folded_from_rounded_sums(scale: np.ndarray, shift: float, of_sums: bool, of_signs: bool) -> None:
+    graph, scaled, signs = scaled_signs(scale, shift)
+    found = exactness(graph)
+    assert (found.exact(scaled), found.exact(signs)) == (of_sums, of_signs)
+    after = RecogniseCodes().run(graph)
+    found = exactness(after)
+    assert tuple(map(found.exact, after.outputs)) == (of_sums, of_signs)
+
+
+def test_a_product_with_weights_folded_from_rounded_sums_is_rounded() -> None:
+    """Signs of deviations from a mean: where one lies on it, so may be the other sign."""
+    b = Builder(fold=True)
+    x = b.input("x", TensorType((1, 3)))
+    numbers = b.constant(F32([[0.1, 0.7, 0.3], [0.1, 0.7, 0.7]]).T)
+    mean = b.add("nn.reduce_mean", numbers, axes=(0,), keepdims=True)
+    clear = b.add("nn.sign", b.add("nn.sub", numbers, mean))
+    close = b.add("nn.sign", b.add("nn.sub", b.add("nn.expand", mean, shape=(3, 2)), mean))
+    source = b.add("nn.assume", x, values=SIGNS)
+    products = [b.add("nn.matmul", source, w, loc=loc) for w, loc in ((clear, "clear"), (close, "close"))]
+    after = StateContracts().run(RecogniseCodes().run(Graph("g", [x], b.ops, products)))
+    assert dict(after.attrs["layer_contracts"]) == {"clear": "exact", "close": "rounded"}
+    assert [exact for _, exact, _, _ in after.attrs["output_contracts"]] == [True, False]
+    assert all(value.ends is None for value in after.values())
+
+
+def test_the_ulps_of_an_output_count_how_far_a_folded_scale_may_be_off() -> None:
+    graph, scaled, _ = scaled_signs(np.linspace(0.1, 0.9, 4095), 0.0)
+    after = StateContracts().run(Graph("g", graph.inputs, graph.ops, [scaled]))
+    ((_, exact, ulps, _),) = after.attrs["output_contracts"]
+    assert not exact
+    assert ulps > 4095  # of each such mean, u times the number of its terms

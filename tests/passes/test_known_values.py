@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from passes.harness import op_names, parse, same_meaning
 
-from bitc.ir import Builder, DType, Graph, TensorType, Value, drop_dead
+from bitc.ir import Builder, DType, Graph, TensorType, Value
+from bitc.passes.canonicalise import Canonicalise
+from bitc.passes.exactness import exactness
 from bitc.passes.facts import Range, bounds
 from bitc.passes.known_values import KnownValues
 from bitc.passes.value_sets import ValueSets
@@ -66,8 +68,8 @@ def test_bounds_of_a_product_hold_at_the_corners(largest: float) -> None:
     assert reached <= hi < reached * 1.00001
 
 
-@pytest.mark.parametrize(("weight", "folds"), [(0.1, False), (0.5, True)])
-def test_sums_that_round_are_not_made_of_constants(weight: float, folds: bool) -> None:
+@pytest.mark.parametrize(("weight", "exact"), [(0.1, False), (0.5, True)])
+def test_sums_that_are_folded_then_are_promised_as_what_they_are(weight: float, exact: bool) -> None:
     """3 · 0.1 is rounded on its way, 3 · 0.5 is not."""
     b = Builder()
     x = b.input("x", TensorType((2, 3)))
@@ -75,9 +77,22 @@ def test_sums_that_round_are_not_made_of_constants(weight: float, folds: bool) -
     turned = b.add("nn.transpose", one, perm=(0, 1))
     w = b.constant(np.full((3, 2), weight, np.float32))
     graph = Graph("g", [x], b.ops, [b.add("nn.relu", b.add("nn.matmul", turned, w))])
-    after = KnownValues().run(graph)
+    after = Canonicalise().run(KnownValues().run(graph))
     same_meaning(graph, after)
-    assert ("nn.greater_equal" not in op_names(drop_dead(after))) == folds
+    assert after.outputs[0].constant is not None
+    assert exactness(after).exact(after.outputs[0]) == exact
+
+
+def test_what_a_rounded_mean_makes_known_is_rounded() -> None:
+    b = Builder(fold=True)
+    x = b.input("x", TensorType((2, 3)))
+    one = b.add("nn.cast", b.add("nn.greater_equal", b.add("nn.abs", b.add("nn.sign", x)), zero(b)), to=DType.F32)
+    third = b.add("nn.reduce_mean", b.constant(np.asarray([1, 0, 0], np.float32)), axes=(0,), keepdims=False)
+    graph = Graph("g", [x], b.ops, [b.add("nn.relu", b.add("nn.mul", one, third))])
+    assert ValueSets().values(graph.outputs[0]) == (float(np.float32(1) / np.float32(3)),)
+    after = KnownValues().run(graph)
+    assert op_names(after) == ["nn.expand", "nn.relu"]
+    assert not exactness(after).exact(after.outputs[0])
 
 
 def zero(b: Builder) -> Value:

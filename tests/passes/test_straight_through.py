@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from passes.harness import leaves, op_names, parse, same_meaning, transforms
 
-from bitc.intervals import evaluate_intervals
 from bitc.ir import Value, evaluate
+from bitc.ir.intervals import evaluate_intervals
 from bitc.passes.straight_through import StraightThrough
 
 F32 = np.float32

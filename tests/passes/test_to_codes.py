@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from passes.harness import assert_same_bits, op_names, same_meaning
 
-from bitc.intervals import evaluate_intervals
 from bitc.ir import Builder, DType, Graph, TensorType, Value, evaluate
+from bitc.ir.intervals import evaluate_intervals
 from bitc.passes import to_codes
 from bitc.passes.assume import assume_values
 from bitc.passes.exactness import exactness

@@ -11,7 +11,7 @@ from typing import Any
 import bitc
 from bitc.compiler import Options, imported_model
 from bitc.explain import Product, explanation
-from bitc.intervals import evaluate_intervals
+from bitc.ir.intervals import evaluate_intervals
 from tests.networks.building import emulated, emulated_session
 from tests.systems.goldens import SAME, Agreement, Arrays, Case, agreement, cases
 from tests.systems.operands import Operands, operands

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from bitc.intervals_places import RULES as PLACES
-from bitc.intervals_places import Ends
-from bitc.ir import Graph, Op, Value
+from bitc.ir.graph import Graph, Op, Value
 from bitc.ir.interpreter import evaluate_op
+from bitc.ir.intervals_places import RULES as PLACES
+from bitc.ir.intervals_places import Ends
 from bitc.ir.residue import residue
 
 UNIT_ROUNDOFF = 2.0**-24
@@ -57,7 +57,7 @@ def evaluate_intervals(graph: Graph, inputs: Sequence[np.ndarray]) -> dict[Value
     with np.errstate(all="ignore"):
         for op in graph.ops:
             operands = [known[operand] for operand in op.operands]
-            known.update(zip(op.results, _evaluate(op, operands), strict=True))
+            known.update(zip(op.results, intervals_of(op, operands), strict=True))
             left = residue(op)
             if left is not None:  # whoever drops it gives q, and the file q with the rounding of two additions
                 known[op.result] = _hull(known[op.result], known[left[0]])
@@ -71,11 +71,30 @@ def _hull(a: Interval, b: Interval) -> Interval:
     return Interval(np.minimum(a.lo, b.lo), np.maximum(a.hi, b.hi))
 
 
-def _evaluate(op: Op, xs: list[Interval]) -> list[Interval]:
+def interval_of(constant: Value) -> Interval:
+    """The interval of a constant: a point, unless folding it rounded."""
+    array, ends = constant.constant, constant.ends
+    assert array is not None
+    return point(array) if ends is None else Interval(*(np.broadcast_to(end, array.shape) for end in ends))
+
+
+def anything(dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of all numbers of ``dtype``."""
+    if dtype.kind == "b":
+        ends: tuple[float, float] = (False, True)
+    else:
+        ends = (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return np.asarray(ends[0], dtype), np.asarray(ends[1], dtype)
+
+
+def intervals_of(op: Op, xs: list[Interval]) -> list[Interval]:
+    """The intervals of the results of ``op`` (level ``nn``), from those of its operands."""
+    if op.name == "nn.constant":
+        return [interval_of(op.result)]
     is_float = bool(xs) and xs[0].lo.dtype.kind == "f"
     if op.name in ("nn.conv", "nn.matmul"):
         return [_product(op, xs) if is_float else _integer_product(op, xs)]
-    if is_float and op.name in ("nn.avg_pool", "nn.reduce_mean", "nn.reduce_sum", "nn.softmax"):
+    if is_float and op.name in _SUMS:
         return [_widened_sum(op, xs[0])]
     if op.name in PLACES:
         found = PLACES[op.name](op, [Ends(x.lo, x.hi) for x in xs])
@@ -227,6 +246,11 @@ _LIBM = {
 }
 
 
+_SUMS = {"nn.avg_pool", "nn.reduce_mean", "nn.reduce_sum", "nn.softmax"}
+MAY_ROUND = frozenset({"nn.conv", "nn.matmul", *_SUMS, *_LIBM, *PLACES})
+"""Ops that may give other bits elsewhere for operands of the same bits; what is not here rounds once, by IEEE 754, or not at all."""
+
+
 _KEEPS_SIGN = ("nn.exp", "nn.pow", "nn.sigmoid")
 """Where the true value is not negative, no library gives a negative one."""
 
@@ -337,10 +361,8 @@ def _wave(op: Op, xs: list[Interval]) -> Interval:
 
 def _anything(op: Op, xs: list[Interval]) -> Interval:
     """What is not monotone, and was not worth a rule, may be any number of its type."""
-    dtype = xs[0].lo.dtype
     shape = np.broadcast_shapes(*(x.lo.shape for x in xs))
-    ends = (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    return Interval(np.full(shape, ends[0], dtype), np.full(shape, ends[1], dtype))
+    return Interval(*(np.full(shape, end) for end in anything(xs[0].lo.dtype)))
 
 
 _SPECIAL: dict[str, Callable[[Op, list[Interval]], Interval]] = {

@@ -1,4 +1,4 @@
-"""Intervals of reads and writes at computed places, and of running sums and products (see :mod:`bitc.intervals`)."""
+"""Intervals of reads and writes at computed places, and of running sums and products (see :mod:`bitc.ir.intervals`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 
-from bitc.ir import Op
+from bitc.ir.graph import Op
 from bitc.ir.interpreter import evaluate_op
 
 UNIT_ROUNDOFF = 2.0**-24
