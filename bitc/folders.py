@@ -83,6 +83,15 @@ def write_whole(path: Path, content: bytes) -> None:
         made.unlink(missing_ok=True)
 
 
+def write_output(path: Path, content: bytes) -> None:
+    """:func:`write_whole` for a file that was asked for, or a plain write into a device or pipe. Raises :class:`OptionError`."""
+    with _explained(path):
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+        else:
+            write_whole(path.resolve(), content)
+
+
 @contextlib.contextmanager
 def _explained(out: Path) -> Iterator[None]:
     try:

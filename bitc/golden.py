@@ -28,7 +28,7 @@ import bitc
 from bitc.arrays import arrays_as_bytes
 from bitc.compare import Contract, first_difference
 from bitc.errors import CheckFailed, Diagnostic, OptionError
-from bitc.folders import whole_folder, write_whole
+from bitc.folders import whole_folder, write_output
 from bitc.oracle import Arrays, load_model, model_inputs, oracle_for, random_cases, split_cases, stacked, unstacked
 from bitc.promises import parse_values, values_text
 from bitc.states import states_of
@@ -216,10 +216,7 @@ def _sha256(path: Path) -> str:
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """``arrays`` as the file ``path``, byte-identical for the same arrays. Raises :class:`OptionError` if it cannot be written."""
-    try:
-        write_whole(path, arrays_as_bytes(arrays))
-    except OSError as error:
-        raise OptionError(Diagnostic("O043", f"{path} cannot be written", here=error.strerror or str(error))) from error
+    write_output(path, arrays_as_bytes(arrays))
 
 
 def load_arrays(path: Path) -> Arrays:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,9 +30,13 @@ from bitc.cli.options import (
     ValuesOption,
     compile_options,
 )
+from bitc.errors import Diagnostic, OptionError
 
 if TYPE_CHECKING:
     from bitc.artifact import Artifact
+
+
+_DUMPED = re.compile(r"\d\d-[a-z0-9-]+\.ir(\.npz)?")
 
 
 def compile_command(
@@ -91,8 +97,8 @@ def compile_command(
     from bitc.passes.pipeline import Trace
 
     started = time.perf_counter()
-    with progress() as step:
-        trace = Trace(print_after=tuple(print_ir_after or ()), show=_show_ir, dump_dir=dump_ir, progress=step)
+    with progress() as step, _ir_folder(dump_ir) as dumps:
+        trace = Trace(print_after=tuple(print_ir_after or ()), show=_show_ir, dump_dir=dumps, progress=step)
         artifact = compile(
             model,
             target=target,
@@ -108,6 +114,34 @@ def compile_command(
     print_summary(artifact, time.perf_counter() - started)
     if time_passes:
         out().print(_times(trace.seconds))
+
+
+@contextmanager
+def _ir_folder(out: Path | None) -> Iterator[Path | None]:
+    """A folder that takes the place of ``out`` in one step, also where compiling fails: then it shows how far that came."""
+    if out is None:
+        yield None
+        return
+    from bitc.folders import whole_folder
+
+    failure: Exception | None = None
+    with whole_folder(out, _check_folder, _other_entries) as made:
+        try:
+            yield made
+        except Exception as error:  # also a bug: then it is looked at
+            failure = error
+    if failure is not None:
+        raise failure
+
+
+def _check_folder(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise OptionError(Diagnostic("O043", f"{out} cannot be written", here="it is a file, not a folder"))
+
+
+def _other_entries(out: Path) -> list[str]:
+    """What bitc did not write into a folder of IR."""
+    return [entry.name for entry in out.iterdir() if _DUMPED.fullmatch(entry.name) is None]
 
 
 def print_summary(artifact: Artifact, seconds: float) -> None:

@@ -54,9 +54,10 @@ def report_command(
     with progress() as step:
         found = report(model, options=options, inputs=samples, time=time, target=target, progress=step)
     if html is not None:
+        from bitc.folders import write_output
         from bitc.report.page import page
 
-        html.write_text(page(found), encoding="utf-8")
+        write_output(html, page(found).encode())
     if as_json:
         print_json(found.as_dict())
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -105,13 +106,16 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """All ``arrays`` as ``.npz``, or the only one as ``.npy``. Raises :class:`OptionError`."""
     import numpy as np
 
+    from bitc.folders import write_output
     from bitc.golden import save_arrays
 
     match path.suffix:
         case ".npz":
             save_arrays(path, arrays)
         case ".npy" if len(arrays) == 1:
-            np.save(path, next(iter(arrays.values())))
+            content = BytesIO()
+            np.save(content, next(iter(arrays.values())))
+            write_output(path, content.getvalue())
         case _:
             hint = "use .npz" + (", or .npy for a single output" if len(arrays) == 1 else "")
             raise OptionError(Diagnostic("O083", f"cannot write the outputs as {path.name}", hint=hint))

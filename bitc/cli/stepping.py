@@ -17,13 +17,13 @@ def step_command(
 ) -> None:
     """Write one round of a model's Loop or Scan as a model; compile it with --state auto."""
 
-    from bitc.folders import write_whole
+    from bitc.folders import write_output
     from bitc.oracle import load_model
     from bitc.states import recognised
     from bitc.step_model import step_model
 
     made = step_model(load_model(model))
-    write_whole(output, made.SerializeToString(deterministic=True))
+    write_output(output, made.SerializeToString(deterministic=True))
     states = recognised(made)
     given = [value.name for value in made.graph.input if value.name not in states]
     outputs = [value.name for value in made.graph.output if value.name not in states.values()]

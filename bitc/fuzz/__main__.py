@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bitc.arrays import arrays_as_bytes
 from bitc.codegen.targets import TARGETS, supported_here
+from bitc.folders import write_output
 from bitc.fuzz.examine import Failure, examine
 from bitc.fuzz.hunt import PER_FILE, Tally, hunt, networks_of_file
 from bitc.fuzz.network import Network, file_of
@@ -60,8 +61,8 @@ def _keep(network: Network, failure: Failure, targets: list[str], folder: Path) 
     data = case.model.SerializeToString(deterministic=True)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{sha256(data).hexdigest()[:12]}.onnx"
-    path.write_bytes(data)
-    path.with_suffix(".npz").write_bytes(arrays_as_bytes(case.feeds))
+    write_output(path.with_suffix(".npz"), arrays_as_bytes(case.feeds))
+    write_output(path, data)
     return path
 
 

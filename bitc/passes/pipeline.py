@@ -16,11 +16,13 @@ import numpy as np
 
 from bitc.arrays import arrays_as_bytes
 from bitc.errors import BitcError, Diagnostic, OptionError
+from bitc.folders import whole_folder
 from bitc.ir import Graph
 from bitc.ir.printer import print_graph
 from bitc.ir.verifier import verify
 from bitc.passes.base import Pass
 
+_REPRODUCER = ("before.ir", "before.ir.npz", "pipeline.txt", "traceback.txt")
 _ITEM = re.compile(r"\s*([a-z0-9-]+)\s*(?:\{([^{}]*)\})?\s*(,|$)")
 
 
@@ -132,8 +134,20 @@ def _failure(graph: Graph, rest: Sequence[Pass], error: Exception, folder: Path 
     here = "".join(traceback.format_exception_only(error)).strip()
     hint = "this is a bug in bitc, not in your model; please report it"
     if folder is not None:
-        write_ir(graph, folder / "before.ir")
-        (folder / "pipeline.txt").write_text(pipeline_text(rest) + "\n", encoding="utf-8")
-        (folder / "traceback.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        hint += f" with the folder {folder} (the IR before the pass, the pipeline, the traceback)"
+        try:
+            _write_reproducer(graph, rest, error, folder)
+            hint += f" with the folder {folder} (the IR before the pass, the pipeline, the traceback)"
+        except OptionError:  # a full disk must not hide what broke
+            hint += f"; {folder} could not be written"
     return PassFailure(Diagnostic("B001", f"pass {rest[0].name} failed", here=here, hint=hint))
+
+
+def _write_reproducer(graph: Graph, rest: Sequence[Pass], error: Exception, folder: Path) -> None:
+    with whole_folder(folder, keep=_not_of_a_reproducer) as made:
+        write_ir(graph, made / "before.ir")
+        (made / "pipeline.txt").write_text(pipeline_text(rest) + "\n", encoding="utf-8")
+        (made / "traceback.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+
+
+def _not_of_a_reproducer(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.iterdir() if entry.name not in _REPRODUCER]

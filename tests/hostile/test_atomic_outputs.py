@@ -15,7 +15,7 @@ import pytest
 
 from bitc.artifact import MANIFEST, Artifact, write_artifact
 from bitc.errors import OptionError, ToolchainError
-from bitc.folders import write_whole
+from bitc.folders import write_output, write_whole
 from examples.tiny import tiny_model
 from tests.conftest import REPOSITORY
 
@@ -235,3 +235,113 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OptionError, match="O043"):
         write_artifact(tmp_path / "file" / "net", "net", texts(0), emit=["c"])
+
+
+def dumped(folder: Path) -> set[str]:
+    """The passes of a folder of IR, once each of its files was read."""
+    graphs = {path.stem.split("-", 1)[1] for path in folder.glob("*.ir") if path.read_text().endswith("}\n")}
+    assert len(graphs) <= len(list(folder.glob("*.ir")))
+    return graphs
+
+
+def compile_tiny(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """``bitc compile`` of a small network, to C alone."""
+    model = tmp_path / "net.onnx"
+    model.write_bytes(tiny_model().SerializeToString())
+    command = [
+        sys.executable,
+        "-m",
+        "bitc",
+        "compile",
+        str(model),
+        "-o",
+        str(tmp_path / "net"),
+        "--emit",
+        "c",
+        *options,
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_folder_of_ir_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    """Passes of the last run are not left among those of this one; what bitc did not write stays."""
+    dump = tmp_path / "dump"
+    assert compile_tiny(tmp_path, "--dump-ir", str(dump)).returncode == 0
+    assert {"import", "lower"} <= dumped(dump)
+    (dump / "notes.txt").write_text("mine")
+    failed = compile_tiny(tmp_path, "--dump-ir", str(dump), "--pipeline", "canonicalise")
+    assert failed.returncode != 0  # nothing was lowered
+    assert dumped(dump) == {"import", "canonicalise"}
+    assert (dump / "notes.txt").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dump", "net", "net.onnx"]
+
+
+def test_a_folder_of_ir_where_a_file_is(tmp_path: Path) -> None:
+    (tmp_path / "dump").write_text("mine")
+    found = compile_tiny(tmp_path, "--dump-ir", str(tmp_path / "dump"))
+    assert found.returncode == 2
+    assert "O043" in found.stderr
+    assert (tmp_path / "dump").read_text() == "mine"
+
+
+def test_a_killed_compiler_leaves_the_old_ir(tmp_path: Path) -> None:
+    """Killed while the passes run: the folder of the run before, whole."""
+    dump = tmp_path / "dump"
+    assert compile_tiny(tmp_path, "--dump-ir", str(dump)).returncode == 0
+    before = {path.name: path.read_bytes() for path in dump.iterdir()}
+    process = python(
+        f"""
+        import os, signal
+        from pathlib import Path
+        from bitc.cli.build import _ir_folder
+        with _ir_folder(Path({str(dump)!r})) as made:
+            (made / "00-import.ir").write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    assert process.wait() == -signal.SIGKILL
+    assert {path.name: path.read_bytes() for path in dump.iterdir()} == before
+    assert compile_tiny(tmp_path, "--dump-ir", str(dump)).returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dump", "net", "net.onnx"]
+
+
+@pytest.mark.parametrize("name", ["page.html", "arrays.npz", "array.npy"])
+def test_files_that_were_asked_for_are_whole_or_as_before(name: str, tmp_path: Path) -> None:
+    """No file may become larger than 100 bytes: the error says so, and the old file stays."""
+    path = tmp_path / name
+    path.write_bytes(b"old")
+    writes = {
+        ".html": "write_output(path, b'x' * 200)",
+        ".npz": "write_arrays(path, {'a': np.zeros(99), 'b': np.zeros(99)})",
+        ".npy": "write_arrays(path, {'a': np.zeros(99)})",
+    }
+    process = python(
+        f"""
+        import resource
+        from pathlib import Path
+        import numpy as np
+        from bitc.cli.running import write_arrays
+        from bitc.errors import OptionError
+        from bitc.folders import write_output
+        path = Path({str(path)!r})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        try:
+            {writes[path.suffix]}
+        except OptionError as error:
+            raise SystemExit(0 if error.diagnostics[0].code == "O043" else 2)
+        raise SystemExit(1)
+        """
+    )
+    assert process.wait() == 0
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
+        write_output(pipe, b"page")
+        assert reader.communicate()[0] == b"page"
+    assert pipe.is_fifo()
