@@ -5,7 +5,7 @@ Networks of three equal 3x3 layers with zero padding and batch normalisation, wh
 their weights; the time of a layer is half the difference between three layers and one. All libraries have turns in each round; the
 lowest processor times count, as whatever else the machine does only adds to them.
 
-With ``--networks FILE.onnx...`` whole networks of one input instead: without trees, and with those that the cost model picks.
+With ``--networks`` whole networks, or all in some folders, instead: without trees, and with those that the cost model picks.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,9 @@ import onnx
 
 import bitc
 from benchmarks.graphs import F32, Graph
+from bitc.check import random_inputs
+from bitc.compiler import Options
+from bitc.errors import BitcError
 
 SIZES = ((56, 64), (28, 128), (14, 256))
 DISTANCES = (0.05, 0.1, 0.2)
@@ -50,14 +54,13 @@ def network(size: int, channels: int, d: float, layers: int) -> onnx.ModelProto:
     return g.model(g.max_pool(x, size, size))
 
 
-def timed(sessions: dict[str, bitc.Session], x: np.ndarray, rounds: int) -> dict[str, list[float]]:
+def timed(sessions: dict[str, bitc.Session], x: dict[str, np.ndarray], rounds: int) -> dict[str, list[float]]:
     """Microseconds of the calls of each; one has its turn after the other."""
     times: dict[str, list[float]] = {name: [] for name in sessions}
-    (value,) = next(iter(sessions.values())).get_inputs()
     for _ in range(rounds):
         for name, session in sessions.items():
             started = time.thread_time()
-            session.run(None, {value.name: x})
+            session.run(None, x)
             times[name].append((time.thread_time() - started) * 1e6)
     return times
 
@@ -77,28 +80,55 @@ def measure(size: int, channels: int, d: float, target: str, flags: tuple[str, .
         for layers in (1, LAYERS):
             wanted, *others = ([y.tobytes() for y in sessions[f"{mst}{layers}"].run(None, {"x": x})] for mst in USES)
             assert all(got == wanted for got in others), "the bits differ"
-        least = {name: min(found) for name, found in timed(sessions, x, rounds).items()}
+        least = {name: min(found) for name, found in timed(sessions, {"x": x}, rounds).items()}
     return {mst: (least[f"{mst}{LAYERS}"] - least[f"{mst}1"]) / (LAYERS - 1) for mst in USES}
 
 
 def whole_network(model: Path, target: str, rounds: int) -> dict[str, float]:
-    """Microseconds of a call of ``model``, all layers on words of channels (``off``) and as the cost model has it (``auto``)."""
+    """Microseconds of a call of ``model``, all layers on words of channels (``off``) and as the cost model has it (``auto``); nothing
+    where these are the same library."""
     with tempfile.TemporaryDirectory() as folder:
+        auto = bitc.compile(model, target=target, out=Path(folder) / "c", emit=("c",))
+        if not any("trees" in layer["form"] or "tables" in layer["form"] for layer in auto.manifest["layers"]):
+            return {}
         sessions = {
             mst: bitc.compile(model, target=target, out=Path(folder) / mst, mst=mst).session()
             for mst in ("auto", "off")
         }
-        (value,) = sessions["off"].get_inputs()
-        shape = [size if isinstance(size, int) else 1 for size in value.shape]
-        x = np.random.default_rng(1).standard_normal(shape).astype(F32)
-        auto, off = ([y.tobytes() for y in session.run(None, {value.name: x})] for session in sessions.values())
-        assert auto == off, "the bits differ"
+        x = random_inputs(model, 1, 1, Options())
+        answers = ([y.tobytes() for y in session.run(None, x)] for session in sessions.values())
+        assert len(set(map(tuple, answers))) == 1, "the bits differ"
         times = timed(sessions, x, rounds)
     return {
         f"{mst} {name}": float(f(found))
         for mst, found in times.items()
         for name, f in (("least", min), ("median", np.median))
     }
+
+
+def networks_below(paths: Sequence[Path]) -> list[Path]:
+    """The .onnx files that ``paths`` are, or that are in these folders."""
+    return [file for path in paths for file in (sorted(path.rglob("*.onnx")) if path.is_dir() else [path])]
+
+
+def compare_networks(paths: Sequence[Path], target: str, rounds: int) -> None:
+    """A line for each network whose libraries differ, then how many do not."""
+    same = refused = 0
+    for path in networks_below(paths):
+        try:
+            found = whole_network(path, target, rounds)
+        except BitcError:
+            refused += 1
+            continue
+        same += not found
+        if found:
+            ratios = (found[f"off {name}"] / found[f"auto {name}"] for name in ("least", "median"))
+            said = ", ".join(f"{name} {microseconds:.1f} us" for name, microseconds in found.items())
+            print(
+                f"{path.stem}: {said}; off/auto {' least, '.join(f'{ratio:.3f}' for ratio in ratios)} median",
+                flush=True,
+            )
+    print(f"{same} networks are the same library either way, {refused} are not compiled")
 
 
 def main() -> None:
@@ -110,16 +140,14 @@ def main() -> None:
     parser.add_argument("--distances", type=float, nargs="*", default=DISTANCES)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--core", type=int)
-    parser.add_argument("--networks", type=Path, nargs="+", default=(), help="time these whole networks instead")
+    parser.add_argument(
+        "--networks", type=Path, nargs="+", default=(), help="time these whole networks (files, folders) instead"
+    )
     options = parser.parse_args()
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
-    for path in options.networks:
-        found = whole_network(path, options.target, options.rounds)
-        ratios = (found[f"off {name}"] / found[f"auto {name}"] for name in ("least", "median"))
-        said = ", ".join(f"{name} {microseconds:.1f} us" for name, microseconds in found.items())
-        print(f"{path.stem}: {said}; off/auto {' least, '.join(f'{ratio:.2f}' for ratio in ratios)} median", flush=True)
     if options.networks:
+        compare_networks(options.networks, options.target, options.rounds)
         return
     flags = (SCALAR if options.scalar else ()) + (("-DBITC_LANES_32",) if options.words == 32 else ())
     print(

@@ -116,7 +116,8 @@ def tables_of(signs: np.ndarray, planes: int) -> Walk:
     maker = _Maker(triples * 4, counter_planes(down.shape[1]))
     maker.most = 1
     for c, row in enumerate(picked):
-        maker.node(0, TABLED, 0, row[turned[c]].tolist(), row[~turned[c]].tolist(), c)
+        # up and down again, so that what a first cache has kept of tables larger than it is read first
+        maker.node(0, TABLED, 0, row[turned[c]].tolist(), row[~turned[c]][::-1].tolist(), c)
         maker.ends.append([1 + int(turned[c].sum()), int(level[c, 0])])
     return maker.walk(triples)
 

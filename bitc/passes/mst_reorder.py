@@ -14,8 +14,9 @@ from bitc.ir.channel_tree import ChannelTree, channel_tree
 from bitc.ir.sliced import LANES, MOST_TERMS, plane_geometry, triples_of
 from bitc.passes.base import Pass
 from bitc.passes.costs import COSTS, SLICED, Sliced, Work, plane_ns, tables_ns, trees_ns
+from bitc.passes.facts import INT32
 from bitc.passes.integers import runs_as_bits
-from bitc.passes.lower_codes import fused_threshold
+from bitc.passes.lower_codes import fused_threshold, threshold_tables
 from bitc.passes.padding import code_constant
 from bitc.passes.split_planes import work_of
 
@@ -26,6 +27,9 @@ SURE = 0.9
 
 LEAST_GAIN_NS = 5000.0
 """And where they save so much: each product's tables are kept beside kernels that the network may not need otherwise."""
+
+ONE_VALUE = 2
+"""Thresholds on accumulators of signs, which are all even or all odd, are so far apart around one of them."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +143,9 @@ class _Weighing:
 
     @property
     def plain_ns(self) -> float:
-        """Nanoseconds on words of channels."""
-        return self.planes * plane_ns(self.work, COSTS[self.isa])
+        """Nanoseconds on words of channels. Kernels multiply once where two planes are equal under a tile of pixels."""
+        planes = 1 if seldom_between(self.op.operands[0]) else self.planes
+        return planes * plane_ns(self.work, COSTS[self.isa])
 
     @property
     def tables_ns(self) -> float:
@@ -175,6 +180,22 @@ class _Weighing:
     @property
     def lanes(self) -> int:
         return LANES.get(self.isa, LANES["portable"])
+
+
+def seldom_between(codes: Value) -> bool:
+    """Whether ``codes`` of three levels take the middle one for one value of a number only, as Sign does for 0: then their planes are
+    almost always equal."""
+    op = codes.producer
+    while op is not None and op.name in ("q.max_pool", "nn.reshape"):
+        op = op.operands[0].producer
+    if op is None or op.name != "q.threshold" or op.operands[1].shape[1] != 2:
+        return False
+    t, _ = threshold_tables(op)
+    ordered = np.sort(t, axis=1)
+    if ordered.dtype.kind == "f":  # neighbouring floats are neighbouring integers, but for the two zeros
+        bits = ordered.astype(np.float32).view(np.int32).astype(np.int64)
+        ordered = np.where(bits < 0, -(bits & INT32 - 1), bits)
+    return bool((ordered[:, 1].astype(np.int64) - ordered[:, 0] <= ONE_VALUE).all())
 
 
 def product_ns(op: Op, isa: str, bits: int) -> float:

@@ -26,7 +26,7 @@ from bitc.oracle import oracle_for
 @dataclass(frozen=True, slots=True)
 class Case:
     """A network with inputs of one item each: what the oracle answers, in which intervals the answers must lie, what the portable
-    target answers on this machine. Outer sequences are of items, inner ones of outputs."""
+    target (or the one it was prepared for) answers on this machine. Outer sequences are of items, inner ones of outputs."""
 
     model: Path
     folder: Path
@@ -38,10 +38,12 @@ class Case:
     portable: tuple[tuple[np.ndarray, ...], ...]
 
 
-def prepare(model: Path, folder: Path, feeds: Mapping[str, np.ndarray], most: int, **options: Any) -> Case:
-    """Compile ``model`` for the target portable into ``folder`` and find what is expected for the first ``most`` items in ``feeds``."""
-    artifact = bitc.compile(model, target="portable", out=folder / "portable", **options)
-    imported = import_model(model)
+def prepare(
+    model: Path, folder: Path, feeds: Mapping[str, np.ndarray], most: int, target: str = "portable", **options: Any
+) -> Case:
+    """Compile ``model`` for ``target`` into ``folder`` and find what is expected for the first ``most`` items in ``feeds``."""
+    artifact = bitc.compile(model, target=target, out=folder / target, **options)
+    imported = import_model(model, dims=options.get("dims"))
     oracle, session = oracle_for(model), artifact.session()
     inputs, truths, intervals, portable = [], [], [], []
     for arrays in _items(imported, feeds, most):

@@ -10,6 +10,7 @@ import pytest
 from bitc.check import check
 from bitc.compiler import Options
 from tests.networks.building import build, built, outputs
+from tests.networks.forced_trees import FORMS, agreements, products_of_bits, verdict
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 NETWORKS = sorted(path.stem for path in MODELS.glob("*.onnx"))
@@ -22,6 +23,7 @@ SMALL = (
     "larq_exports/larq_cnn_stesign_pad1.onnx",
     "qonnx_zoo/TFC_1W1A.onnx",
 )
+SYSTEMS = ("bibench_conv1d_bnn_ts17", "poke_conv3x3_s1_ts17", "reactnet_block_s1_ts17", "tbt_enclayer_w1a1_ts17")
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,17 @@ def test_published_networks_keep_their_promises_with_trees(name: str) -> None:
         pytest.skip("the published networks are not here")
     report = check(PUBLISHED / name, target="portable", n=2, options=Options(mst="on"))
     assert report.passed, report.findings
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_exported_systems_have_the_bits_of_dense_kernels(name: str, form: str, tmp_path: Path) -> None:
+    """A share of what :mod:`tests.networks.forced_trees` does with all."""
+    model = PUBLISHED / "systems" / f"{name}.onnx"
+    if not model.is_file():
+        pytest.skip("the published networks are not here")
+    assert products_of_bits(model) > 0
+    assert verdict(list(agreements(model, "avx2", form, 1, tmp_path))) == "equal"
 
 
 @pytest.mark.parametrize("name", NETWORKS)

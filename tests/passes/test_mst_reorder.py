@@ -7,9 +7,9 @@ import pytest
 from codegen.nets import NETS, Net, inputs_of, kernel_passes, prepared
 
 from bitc.errors import OptionError
-from bitc.ir import BIPOLAR, CodeType, Graph, Op, evaluate
+from bitc.ir import BIPOLAR, TERNARY, CodeType, Graph, Op, evaluate
 from bitc.ir.sliced import MOST_TERMS
-from bitc.passes.mst_reorder import MstReorder, trees_of
+from bitc.passes.mst_reorder import MstReorder, seldom_between, trees_of
 from bitc.passes.pipeline import run_passes
 
 
@@ -113,6 +113,25 @@ def test_marked_products_become_kernels_on_planes_of_pixels() -> None:
     names = [op.name for op in run_passes(MstReorder(use="on").run(layer(0.3)), kernel_passes()).ops]
     assert "k.sliced_bits" in names
     assert "k.bconv_bits" not in names
+
+
+@pytest.mark.parametrize(("gap", "between"), [(2, True), (12, False)])
+def test_planes_that_seldom_differ_count_once(gap: int, between: bool) -> None:
+    n = Net(4)
+    acc = n.conv(n.threshold(n.input(1, 64, 30, 30)), 64)
+    t = n.b.constant(np.stack([np.arange(64), np.arange(64) + gap], axis=1).astype(np.int32))
+    codes = n.b.add("q.threshold", acc, t, n.b.constant(np.zeros(64, bool)), levels=TERNARY)
+    assert seldom_between(n.pool(codes)) is between
+    assert not seldom_between(n.threshold(acc))
+
+
+def test_the_sign_of_a_number_is_seldom_zero() -> None:
+    n = Net(4)
+    x = n.input(1, 64, 30, 30)
+    smallest = np.array([[-0.0, np.finfo(np.float32).smallest_subnormal]], np.float32)
+    for t, one in ((smallest, True), (smallest * 5, False), (np.array([[-1.0, 1.0]], np.float32), False)):
+        codes = n.b.add("q.threshold", x, n.b.constant(t), n.b.constant(np.zeros(1, bool)), levels=TERNARY)
+        assert seldom_between(codes) is one
 
 
 def test_unknown_options_are_refused() -> None:
