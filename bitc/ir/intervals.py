@@ -123,6 +123,8 @@ def _product(op: Op, xs: list[Interval]) -> Interval:
     lo, hi = (centre - radius).astype(np.float32), (centre + radius).astype(np.float32)
     if not radius.any():
         return point(lo)
+    if not any(_strange(i).any() for i in xs):  # sums of what may be anything
+        lo, hi = np.where(np.isnan(lo), np.float32(-np.inf), lo), np.where(np.isnan(hi), np.float32(np.inf), hi)
     wide = radius > 0
     lo = np.where(wide & (lo > centre - radius), np.nextafter(lo, np.float32(-np.inf)), lo)
     hi = np.where(wide & (hi < centre + radius), np.nextafter(hi, np.float32(np.inf)), hi)
@@ -283,6 +285,23 @@ def _corners(op: Op, xs: list[Interval]) -> Interval:
     return Interval(lo, hi)
 
 
+def _of_two(op: Op, xs: list[Interval]) -> Interval:
+    """Sums, differences and products. An end that is infinite because nothing nearer is known is none of the interval's numbers, so
+    what is no number of infinite ends is none of the results: 0 times those numbers is 0."""
+    corners = [np.asarray(evaluate_op(op, list(ends))) for ends in combinations(*((x.lo, x.hi) for x in xs))]
+    exact = _corners(op, xs)
+    lo, hi = (
+        np.where(np.isnan(end), end.dtype.type(0), end) for end in (np.fmin.reduce(corners), np.fmax.reduce(corners))
+    )
+    known = _strange(xs[0]) | _strange(xs[1])
+    return Interval(np.where(known, exact.lo, lo), np.where(known, exact.hi, hi))
+
+
+def _strange(x: Interval) -> np.ndarray:
+    """Where the elements are known to be infinite, or may be NaN."""
+    return np.asarray(np.isnan(x.lo) | np.isnan(x.hi) | ((x.lo == x.hi) & np.isinf(x.lo)))
+
+
 def _abs(op: Op, xs: list[Interval]) -> Interval:
     (x,) = xs
     lo, hi = np.abs(x.lo), np.abs(x.hi)
@@ -331,7 +350,7 @@ def _divide(op: Op, xs: list[Interval]) -> Interval:
 
 def _mul(op: Op, xs: list[Interval]) -> Interval:
     """A number times itself is a square, at least 0."""
-    return _even(op, xs) if op.operands[0] is op.operands[1] else _corners(op, xs)
+    return _even(op, xs) if op.operands[0] is op.operands[1] else _of_two(op, xs)
 
 
 def _pow(op: Op, xs: list[Interval]) -> Interval:
@@ -371,6 +390,8 @@ _SPECIAL: dict[str, Callable[[Op, list[Interval]], Interval]] = {
     "nn.xor": _xor,
     "nn.where": _where,
     "nn.prelu": _prelu,
+    "nn.add": _of_two,
+    "nn.sub": _of_two,
     "nn.mul": _mul,
     "nn.pow": _pow,
     "nn.div": _divide,

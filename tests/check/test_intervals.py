@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitc.ir import Builder, Graph, TensorType, Value, evaluate
-from bitc.ir.intervals import Interval, _even, _softmax, evaluate_intervals
+from bitc.ir.intervals import Interval, _even, _of_two, _product, _softmax, evaluate_intervals
 
 CONV = {"strides": (1, 1), "pads": (1, 0, 0, 1), "dilations": (1, 1), "group": 1}
 
@@ -225,3 +225,29 @@ def test_squares_of_an_interval_hold_those_of_all_its_numbers(lo: float, width: 
     found = _even(op, [Interval(ends[:, :1], ends[:, 1:])] * 2)
     inner = np.clip(np.float32(lo + width * place), ends[:, 0], ends[:, 1])
     assert found.holds(inner * inner).all()
+
+
+def test_zero_times_what_may_be_anything_is_zero() -> None:
+    """An end that lies at infinity is none of the interval's numbers; a number that is infinite itself is."""
+    inf = np.float32(np.inf)
+    op = graph((1, 4), lambda b, v: b.add("nn.mul", v, b.add("nn.abs", v))).ops[-1]
+    wide = Interval(np.float32([[-2, -inf, 3, inf]]), np.float32([[inf, inf, inf, inf]]))
+    found = _of_two(op, [wide, Interval(np.zeros((1, 4), np.float32), np.float32([[1, 0, 1, 1]]))])
+    np.testing.assert_array_equal(found.lo, np.float32([[-2, 0, 0, np.nan]]))
+    np.testing.assert_array_equal(found.hi, np.float32([[inf, 0, inf, np.nan]]))
+
+
+def test_sums_of_what_may_be_anything_may_be_anything() -> None:
+    inf = np.float32(np.inf)
+    op = graph((1, 3), lambda b, v: b.add("nn.add", v, b.add("nn.abs", v))).ops[-1]
+    found = _of_two(op, [Interval(np.float32([[-inf, 1, inf]]), np.float32([[inf, inf, inf]]))] * 2)
+    np.testing.assert_array_equal(found.lo, np.float32([[-inf, 2, inf]]))
+    np.testing.assert_array_equal(found.hi, np.float32([[inf, inf, inf]]))
+
+
+def test_products_of_what_may_be_anything_may_be_anything() -> None:
+    op = graph((1, 2), lambda b, v: b.add("nn.matmul", v, b.constant(np.float32([[1, 0], [-1, 2]])))).ops[-1]
+    inf, w = np.float32(np.inf), np.float32([[1, 0], [-1, 2]])
+    found = _product(op, [Interval(np.float32([[-inf, 3]]), np.float32([[inf, 3]])), Interval(w, w)])
+    assert found.holds(np.float32([[1e30, 6]])).all()
+    assert not np.isnan(found.lo).any()
