@@ -23,12 +23,23 @@ Directions = np.ndarray
 """+1, -1 or 0 for each channel (length C, or 1 for all)."""
 
 
-def cone(value: Value, is_root: Callable[[Value], bool] = lambda _: False, through_pools: bool = False) -> list[Op]:
+LONGEST = 1024
+"""Ops between a value and the integer root it is tabulated over: a chain of thousands would be evaluated whole for each of its ops."""
+
+
+def cone(
+    value: Value,
+    is_root: Callable[[Value], bool] = lambda _: False,
+    through_pools: bool = False,
+    most: int | None = None,
+) -> list[Op]:
     """The elementwise ops ``value`` is computed by, operands first, cut at values where ``is_root`` holds.
 
-    With ``through_pools`` max-pools belong to the cone: each of their elements is one of the elements they read.
+    With ``through_pools`` max-pools belong to the cone: each of their elements is one of the elements they read. Where there are more
+    than ``most`` ops, it is empty.
     """
     order: list[Op] = []
+    met = 0
     done: set[Op] = set()
     stack: list[tuple[Value, bool]] = [(value, False)]
     while stack:
@@ -41,6 +52,9 @@ def cone(value: Value, is_root: Callable[[Value], bool] = lambda _: False, throu
             done.add(op)
             order.append(op)
             continue
+        met += 1
+        if most is not None and met > most:
+            return []
         stack.append((current, True))
         stack.extend((operand, False) for operand in op.operands)
     return order
@@ -49,11 +63,11 @@ def cone(value: Value, is_root: Callable[[Value], bool] = lambda _: False, throu
 def integer_root(value: Value, is_integer: Callable[[Value], bool]) -> Value | None:
     """The one value that ``value`` is a function of, element by element, if ``is_integer`` holds for it.
 
-    It is the farthest one: made by no elementwise op, or a sum of several such in int32. Max-pools may follow one another on the
-    way; a sum of two pools has no root, for each may pick another element.
+    It is the farthest one within :data:`LONGEST` ops: made by no elementwise op, or a sum of several such in int32. Max-pools may
+    follow one another on the way; a sum of two pools has no root, for each may pick another element.
     """
     while True:
-        ops = cone(value)
+        ops = cone(value, most=LONGEST)
         made = {result for op in ops for result in op.results}
         leaves = {operand for op in ops for operand in op.operands if operand not in made and operand.constant is None}
         if not ops:

@@ -72,6 +72,7 @@ class ValueSets:
 
     def __init__(self) -> None:
         self._facts: dict[Value, Fact] = {}
+        self._rootless: set[Value] = set()
 
     def of(self, value: Value) -> Fact:
         """What is known of ``value``."""
@@ -87,6 +88,8 @@ class ValueSets:
                 stack.extend(missing)
                 continue
             self._facts[current] = self._transfer(current)
+            if self._has_no_root(current):
+                self._rootless.add(current)
             stack.pop()
         return self._facts[value]
 
@@ -94,6 +97,8 @@ class ValueSets:
         """``new`` is computed as ``old`` is: what is known of the one holds for the other."""
         if old in self._facts:
             self._facts[new] = self._facts[old]
+        if old in self._rootless:
+            self._rootless.add(new)
 
     def values(self, value: Value) -> tuple[float, ...] | None:
         """The finite set of ``value``, if it has one."""
@@ -106,6 +111,9 @@ class ValueSets:
 
     def integer_root(self, value: Value) -> tuple[Value, Integers] | None:
         """The root and its domain if ``value`` is a function of one tensor of few integers and per-channel constants."""
+        self.of(value)
+        if value in self._rootless:
+            return None
         root = integer_root(value, lambda candidate: isinstance(self.of(candidate), Integers))
         if root is None:
             return None
@@ -115,6 +123,18 @@ class ValueSets:
         if domain.count > MAX_TABLE_ROWS or domain.count * channels > MAX_TABLE_ELEMENTS:
             return None
         return root, domain
+
+    def _has_no_root(self, value: Value) -> bool:
+        """Whether :func:`integer_root` finds nothing: known from the operands, so that a long chain is not walked for each of its values.
+
+        A root is one of an operand's, or ``value`` itself where that is an int32 sum.
+        """
+        op = value.producer
+        if op is None or not (op.decl.elementwise or op.name == "nn.max_pool"):
+            return not isinstance(self._facts.get(value), Integers)
+        of_integers = isinstance(value.type, TensorType) and value.type.dtype is DType.I32
+        computed = [operand for operand in op.operands if operand.constant is None]
+        return bool(computed) and not of_integers and self._rootless.issuperset(computed)
 
     def table(self, value: Value, root: Value, domain: Integers) -> np.ndarray | None:
         """``value`` for each value of ``domain`` [count, C or 1], None where a constant varies inside a channel."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,10 +14,12 @@ from bitc.compiler import compile
 from bitc.errors import ModelError
 from bitc.frontend import import_model
 from bitc.frontend.load import load
-from bitc.ir import parse_graph
+from bitc.ir import Builder, Op, TensorType, parse_graph
 from bitc.ir.printer import print_graph
 from bitc.limits import Limits
+from bitc.passes import cones
 from bitc.passes.regions import Partition
+from bitc.passes.value_sets import ValueSets
 
 F = np.float32
 LENGTH = 1500
@@ -87,3 +90,38 @@ def test_groups_of_a_long_chain(monkeypatch: pytest.MonkeyPatch) -> None:
         assert partition.merge(op.operands[0].producer, op)  # type: ignore[arg-type]
     assert [len(group) for group in partition.ordered()] == [LENGTH]
     assert looks <= 3 * LENGTH
+
+
+@pytest.mark.parametrize("kind", ["rounding", "sums", "elementwise"])
+def test_roots_of_a_long_chain(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a value is computed from is known from its operands: nothing walks down the chain for each of its values."""
+    graph = import_model(chain(LINKS[kind], LENGTH))
+    walked = 0
+    walk = cones.cone
+
+    def counted(*arguments: Any, **options: Any) -> list[Op]:
+        nonlocal walked
+        found = walk(*arguments, **options)
+        walked += len(found)
+        return found
+
+    monkeypatch.setattr(cones, "cone", counted)
+    sets = ValueSets()
+    for op in graph.ops:
+        sets.of(op.result)
+        assert sets.integer_root(op.result) is None
+    assert walked <= LENGTH
+
+
+def test_a_root_farther_than_the_longest_cone_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a value behind thousands of ops is not tabulated through all of them."""
+    monkeypatch.setattr(cones, "LONGEST", 8)
+    b = Builder()
+    x = b.input("x", TensorType((1, 2)))
+    value = sums = b.add("nn.matmul", b.add("nn.assume", x, values=(-1.0, 1.0)), b.constant(W))
+    roots = []
+    for _ in range(12):
+        value = b.add("nn.round", b.add("nn.neg", value))
+        found = ValueSets().integer_root(value)
+        roots.append(None if found is None else found[0])
+    assert roots == [sums] * 4 + [None] * 8
