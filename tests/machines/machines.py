@@ -77,8 +77,11 @@ MACHINES = (AARCH64, ARMHF, RISCV64, S390X)
 """64-bit ARM, 32-bit ARM, 64-bit RISC-V, and one whose numbers lie the other way round."""
 
 
-def driver(manifest: Mapping[str, Any], items: int) -> str:
-    """A program that runs ``items`` items (1 where the batch is fixed) from standard input to standard output."""
+def driver(manifest: Mapping[str, Any], items: int, threads: int = 0) -> str:
+    """A program that runs ``items`` items (1 where the batch is fixed) from standard input to standard output.
+
+    In one thread, or in ``threads`` of the library's own pool.
+    """
     name, upper = manifest["name"], manifest["name"].upper()
     ports = [*manifest["inputs"], *manifest["outputs"]]
     buffers = [f"static double b{i}[{-(-port_bytes(port, items) // 8) or 1}];" for i, port in enumerate(ports)]
@@ -93,6 +96,13 @@ def driver(manifest: Mapping[str, Any], items: int) -> str:
         f"    if (fwrite(b{i}, 1, {port_bytes(port, items)}, stdout) != {port_bytes(port, items)}) return 3;"
         for i, port in enumerate(manifest["outputs"], first)
     ]
+    run = [f"    if ({name}_run(&io, arena) != 0) return 1;"]
+    if threads:
+        run = [
+            f"    {name}_pool *pool = {name}_pool_create({threads});",
+            f"    if (!pool || {name}_run_parallel(&io, arena, {threads}, {name}_pool_parallel, pool) != 0) return 1;",
+            f"    {name}_pool_destroy(pool);",
+        ]
     lines = [
         "#include <stdio.h>",
         "#include <string.h>",
@@ -106,7 +116,7 @@ def driver(manifest: Mapping[str, Any], items: int) -> str:
         *batch,
         *reads,
         f"    memset(arena, {ARENA_BYTE}, {upper}_ARENA_BYTES);",
-        f"    if ({name}_run(&io, arena) != 0) return 1;",
+        *run,
         *writes,
         "    return 0;",
         "}",
@@ -125,12 +135,14 @@ def port_bytes(port: Mapping[str, Any], items: int) -> int:
     return prod(port_shape(port, items)) * np.dtype(port["dtype"]).itemsize
 
 
-def build(artifact: Artifact, machine: Machine, items: int, compiler: Sequence[str] | None = None) -> Path:
+def build(
+    artifact: Artifact, machine: Machine, items: int, compiler: Sequence[str] | None = None, threads: int = 0
+) -> Path:
     """The program for ``machine``, in the artefact's folder. Fails with the compiler's words, also where it warns."""
     command = tuple(compiler or machine.gcc)
-    stem = artifact.directory / f"{artifact.name}_on_{machine.name}_{items}"
+    stem = artifact.directory / f"{artifact.name}_on_{machine.name}_{items}_{threads}"
     source = stem.with_suffix(".c")
-    source.write_text(driver(artifact.manifest, items), encoding="utf-8")
+    source.write_text(driver(artifact.manifest, items, threads), encoding="utf-8")
     flags = (*FLAGS, *(GCC_FLAGS if command == machine.gcc else ()))
     objects = []
     for part in artifact.manifest.get("variants", {}).values():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from bitc.artifact import Artifact
 from bitc.codegen.targets import FAMILIES, TARGETS, family, native, supported_here, target
 from bitc.errors import OptionError
 from bitc.toolchain import STRICT_WARNINGS
+from tests.machines.machines import driver
 from tests.runtime.harness import COMPILERS
 
 MODEL = Path(__file__).resolve().parents[2] / "models" / "digits_mixed_w8_w1.onnx"
@@ -125,3 +128,28 @@ def test_layers_of_several_targets_are_not_timed(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="cannot be timed") as refused:
         bitc.compile(MODEL, target="auto", out=tmp_path / "made", profile=True)
     assert refused.value.diagnostics[0].code == "O044"
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="no cmake here")
+def test_a_project_of_cmake_takes_the_folder(
+    made: Artifact, x: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part is compiled with its own flags, and what runs is the session's, to the bit."""
+    name = made.name
+    (tmp_path / "main.c").write_text(driver(made.manifest, len(x)))
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.13)\nproject(main C)\n"
+        f'add_subdirectory("{made.directory}" made)\nadd_executable(main main.c)\ntarget_link_libraries(main PRIVATE {name})\n'
+    )
+    for step in (["-S", ".", "-B", "build", "-DCMAKE_BUILD_TYPE=Release"], ["--build", "build"]):
+        done = subprocess.run(["cmake", *step], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    for isa in (t.name for t in FAMILIES["auto_x86"].targets if supported_here(t)):
+        monkeypatch.setenv("BITC_ISA", isa)
+        (wanted,) = made.session().run(None, {"x": x})
+        run = subprocess.run([tmp_path / "build" / "main"], input=x.tobytes(), capture_output=True, check=True)
+        assert run.stdout == wanted.tobytes(), isa
+    refused = subprocess.run(
+        [tmp_path / "build" / "main"], input=x.tobytes(), env={**os.environ, "BITC_ISA": "neon"}, check=False
+    )
+    assert refused.returncode == 1
