@@ -28,6 +28,7 @@ from bitc.passes import KNOWN_PASSES, Pass, to_codes, to_kernels
 from bitc.passes.assume import assume_values
 from bitc.passes.measured import NOTHING, Measured
 from bitc.passes.pipeline import Trace, parse_pipeline, run_passes
+from bitc.passes.state_values import codes_of_states
 from bitc.promises import values_text
 from bitc.states import States, states_of
 from bitc.tuning import tune as tune_layers
@@ -167,7 +168,11 @@ def imported_model(path: str | Path, options: Options) -> Graph:
     imported = import_model(path, dims=options.dims, limits=options.limits, states=states)
     if options.calibrate is not None:
         imported = with_firing_rates(imported, Path(options.calibrate))
-    return assume_values(imported, options.values)
+    promised = assume_values(imported, options.values)
+    if states:
+        codes = codes_of_states(promised)
+        promised.attrs["state_codes"] = tuple((given, tuple(kept.as_dict().items())) for given, kept in codes.items())
+    return promised
 
 
 def lowered(imported: Graph, target: Target, options: Options, trace: Trace) -> Graph:

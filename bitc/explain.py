@@ -19,6 +19,7 @@ from bitc.measurable import refuse_unmeasurable
 from bitc.oracle import load_model
 from bitc.passes.pipeline import Trace
 from bitc.profile import Timing, random_feed, time_layers
+from bitc.state_codes import state_codes
 from bitc.states import recognised
 
 _LOCATION = re.compile(r"node \d+ ?(?:'(?P<name>.*)')? ?\((?P<op_type>\w+)\)$")
@@ -134,7 +135,8 @@ class Rest:
 class Explanation:
     """All of it. ``seconds`` of one call on one item; ``not_timed`` says why there are none.
 
-    ``states``: the outputs that carry states to the next step; ``proposed_states``: those recognised where none were told.
+    ``states``: the outputs that carry states to the next step; ``proposed_states``: those recognised where none were told;
+    ``kept_states``: how states of few bits are kept.
     """
 
     name: str
@@ -147,6 +149,7 @@ class Explanation:
     not_timed: str
     states: Mapping[str, str]
     proposed_states: Mapping[str, str]
+    kept_states: Mapping[str, str]
 
     def macs_share(self, kind: str) -> float:
         """The share of multiply-accumulates that run as ``kind``."""
@@ -218,8 +221,11 @@ def explanation(
     rest = _rest([pair for pair in pairs if not pair[0]["macs"]], total)
     sizes = manifest["arena_bytes"], manifest["weight_bytes"]
     states = {entry["input"]: entry["output"] for entry in manifest.get("states", ())}
+    few = [entry for entry in manifest.get("states", ()) if entry["kept"] in ("bits", "bytes")]
+    kept = {entry["input"]: str(state_codes(entry)) for entry in few}
+    proposed = proposed_states or {}
     return Explanation(
-        manifest["name"], manifest["target"], products, rest, *sizes, total, not_timed, states, proposed_states or {}
+        manifest["name"], manifest["target"], products, rest, *sizes, total, not_timed, states, proposed, kept
     )
 
 

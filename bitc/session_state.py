@@ -10,17 +10,22 @@ from typing import Any
 import numpy as np
 
 from bitc.errors import Diagnostic, OptionError
+from bitc.state_codes import StateCodes, state_codes
 
 
 @dataclass(frozen=True, slots=True)
 class StateArg:
-    """One state: the input it is given as (its name here), the output that carries it, shape and element type."""
+    """One state: the input it is given as (its name here), the output that carries it, shape and element type.
+
+    ``codes``: how the struct keeps it where that is not as its elements.
+    """
 
     name: str
     output: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     field: str
+    codes: StateCodes | None = None
 
     def __str__(self) -> str:
         return f"{self.name}: {self.dtype}[{','.join(map(str, self.shape))}]"
@@ -54,7 +59,8 @@ class State:
             return {arg.name: self.value(arg) for arg in self._args}
 
     def load(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Set all states, as :meth:`arrays` gave them. Raises :class:`OptionError` for other names, types or shapes."""
+        """Set all states, as :meth:`arrays` gave them. Raises :class:`OptionError` for other names, types or shapes, and for values that
+        a state kept in few bits does not take."""
         if arrays.keys() != {arg.name for arg in self._args}:
             here = "given: " + ", ".join(sorted(arrays))
             hint = "states: " + ", ".join(map(str, self._args))
@@ -68,13 +74,25 @@ class State:
                 raise OptionError(
                     Diagnostic("O054", f"state {arg.name!r} does not fit", rule=f"expected {arg}", here=here)
                 )
+            if arg.codes is not None and not np.array_equal(
+                arg.codes.decoded(arg.codes.encoded(array), arg.shape), array
+            ):
+                rule = f"it is kept as {arg.codes}"
+                raise OptionError(Diagnostic("O054", f"state {arg.name!r} takes no such values", rule=rule))
         with self.lock:
             for arg, array in given.items():
-                self._view(arg)[...] = array
+                if arg.codes is not None:
+                    self._kept(arg)[...] = arg.codes.encoded(array)
+                else:
+                    self._view(arg)[...] = array
 
     def value(self, arg: StateArg) -> np.ndarray:
         """A copy of one state, for who holds ``lock``."""
-        return self._view(arg).copy()
+        return self._view(arg).copy() if arg.codes is None else arg.codes.decoded(self._kept(arg), arg.shape)
+
+    def _kept(self, arg: StateArg) -> np.ndarray:
+        """The bytes of a state of few bits, in the struct itself."""
+        return np.frombuffer(self._ffi.buffer(getattr(self.pointer, arg.field)), np.uint8)
 
     def _view(self, arg: StateArg) -> np.ndarray:
         """The copy of a state that holds its value, in the struct itself."""
@@ -93,6 +111,7 @@ def state_args(metadata: Mapping[str, Any]) -> tuple[StateArg, ...]:
             tuple(inputs[entry["input"]]["shape"]),
             np.dtype(inputs[entry["input"]]["dtype"]),
             entry["field"],
+            state_codes(entry) if entry.get("kept") in ("bits", "bytes") else None,
         )
         for entry in metadata.get("states", ())
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -156,13 +156,19 @@ def print_summary(artifact: Artifact, seconds: float) -> None:
         ("weights", f"{manifest['weight_bytes']:,} bytes"),
     ]
     if "states" in manifest:
-        lines.append(("states", ", ".join(f"{entry['input']} = {entry['output']}" for entry in manifest["states"])))
+        lines.append(("states", ", ".join(map(_state, manifest["states"]))))
     if artifact.library.is_file():
         lines.append(("code", _code_size(artifact)))
     lines.append(("written", f"{artifact.directory} in {seconds:.1f} s"))
     out().print(f"{artifact.name}", style="bold", markup=False)
     for label, text in lines:
         out().print(f"  {label:<8} {text}", markup=False)
+
+
+def _state(entry: Mapping[str, Any]) -> str:
+    """One state, and how it is kept where that is in few bits."""
+    few = entry["kept"] in ("bits", "bytes")
+    return f"{entry['input']} = {entry['output']}" + (f" (as {entry['kept']})" if few else "")
 
 
 def _forms(forms: Sequence[str]) -> str:

@@ -102,6 +102,8 @@ def _summary(found: Explanation) -> list[Text]:
     rows += [("arena", f"{found.arena_bytes:,} bytes"), ("weights", f"{found.weight_bytes:,} bytes")]
     if found.states:
         rows.append(("states", _pairs(found.states)))
+    if found.kept_states:
+        rows.append(("kept", "; ".join(f"{name} as {how}" for name, how in found.kept_states.items())))
     if found.proposed_states:
         rows.append(("states?", f"--state auto, or --state {_pairs(found.proposed_states)}"))
     return [Text(f"  {label:<8} {text}") for label, text in rows]

@@ -72,9 +72,9 @@ def generate_family(
     best = made[-1]
     manifest = _manifest(library, family, parts, made, pool)
     ports = best.program.inputs, best.program.outputs
-    state = state_struct(graphs[-1][1], *ports)
+    state = state_struct(graphs[-1][1], *ports, manifest["arena_bytes"])
     if state is not None:
-        manifest["states"] = state.manifest()
+        manifest |= {"states": state.manifest(), "arena_bytes": state.arena_bytes}
     facade = Facade(library, *ports, manifest["arena_bytes"], manifest["weight_bytes"], manifest["layers"])
     facts = {
         "p": facade,

@@ -64,8 +64,10 @@ def generate(
     """
     shared = shares(graph, threads, target.isa, least_ns)
     program = build_program(graph, names.library_name(name), target, guard_bytes, shared)
+    state = None if inner else state_struct(graph, program.inputs, program.outputs, program.arena_bytes)
+    if state is not None:
+        program.arena_bytes = state.arena_bytes
     manifest = _manifest(graph, program, target, pool)
-    state = None if inner else state_struct(graph, program.inputs, program.outputs)
     if state is not None:
         manifest["states"] = state.manifest()
     if profile:

@@ -199,6 +199,8 @@ class ValueSets:
             return self.of(op.operands[0])
         if op.name in ("nn.concat", "nn.pad"):
             return self._joined(op)
+        if op.name in ("nn.scatter_along", "nn.scatter_nd") and op.attrs["reduction"] == "none":
+            return joined_sets(self.of(op.operands[0]), self.of(op.operands[2]))
         if op.name == "nn.softmax" and not op.attrs["log"]:
             return Range(0.0, 1.0)
         if op.decl.elementwise:

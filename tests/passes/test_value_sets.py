@@ -334,6 +334,8 @@ def test_nan_in_a_set_or_a_table_means_no_fact() -> None:
             Finite((0.0, 1.0, 2.0, 3.0)),
         ),
         (lambda b, x: b.add("nn.add", x, b.constant(F32(1))), None),
+        (lambda b, x: _scattered(b, x, "none"), Finite((-1.0, 0.0, 0.5, 1.0))),
+        (lambda b, x: _scattered(b, x, "add"), None),
         (lambda b, x: _minifloat(b, x), Integers(-12, 12, 1, 0.5)),
         (lambda b, x: _minifloat(b, b.add("nn.relu", x)), Integers(0, 12, 1, 0.5)),
         (lambda b, x: _minifloat(b, b.add("nn.tanh", x)), Integers(-2, 2, 1, 0.5)),
@@ -343,6 +345,12 @@ def test_nan_in_a_set_or_a_table_means_no_fact() -> None:
 )
 def test_facts_of_free_floats(build: Callable[[Builder, Value], Value], wanted: Fact) -> None:
     assert _fact(build) == wanted
+
+
+def _scattered(b: Builder, x: Value, reduction: str) -> Value:
+    """Signs with one element replaced by, or combined with, a half."""
+    at, half = b.constant(np.zeros((1, len(x.shape)), np.int64)), b.constant(np.array([0.5], F32))
+    return b.add("nn.scatter_nd", b.add("nn.sign", x), at, half, reduction=reduction)
 
 
 def _minifloat(b: Builder, x: Value, **changed: float) -> Value:
