@@ -108,6 +108,9 @@ SLICED: dict[str, Sliced] = {
 avx2, which is why majorities cost more there."""
 
 
+TWIN_NS = 1.0
+"""Comparing a word of one plane with that of the other, for a pixel; measured on avx2."""
+
 NEAR_BYTES = 48 * 1024
 """A block's terms fill a first cache of 32 KiB beyond use when they are so many."""
 
@@ -140,6 +143,12 @@ def plane_ns(work: Work, costs: Costs, out_c: int | None = None) -> float:
         words = words_of(min(groups, work.group) * work.in_c)
     operations = 2 * work.pixels * work.taps * words * WORD_BITS * _whole(channels, block)
     return operations / (costs.bits if work.group == 1 else costs.grouped_bits)
+
+
+def twins_ns(work: Work, costs: Costs) -> float:
+    """The product of two planes that are equal under most tiles of pixels: one plane, and finding out for each tile of channels."""
+    tile = 2 * costs.block if costs.block > 8 else costs.block
+    return plane_ns(work, costs) + work.pixels * work.taps * words_of(work.in_c) * -(-work.out_c // tile) * TWIN_NS
 
 
 def trees_ns(work: Work, costs: Sliced, lanes: int, blocks: int, planes: int, added: int, bits: int) -> float:

@@ -13,7 +13,7 @@ from bitc.ir import Builder, CodeType, Graph, Op, Value, rewrite
 from bitc.ir.channel_tree import ChannelTree, channel_tree
 from bitc.ir.sliced import LANES, MOST_TERMS, plane_geometry, triples_of
 from bitc.passes.base import Pass
-from bitc.passes.costs import COSTS, SLICED, Sliced, Work, plane_ns, tables_ns, trees_ns
+from bitc.passes.costs import COSTS, SLICED, Sliced, Work, plane_ns, tables_ns, trees_ns, twins_ns
 from bitc.passes.facts import INT32
 from bitc.passes.integers import runs_as_bits
 from bitc.passes.lower_codes import fused_threshold, threshold_tables
@@ -144,8 +144,9 @@ class _Weighing:
     @property
     def plain_ns(self) -> float:
         """Nanoseconds on words of channels. Kernels multiply once where two planes are equal under a tile of pixels."""
-        planes = 1 if seldom_between(self.op.operands[0]) else self.planes
-        return planes * plane_ns(self.work, COSTS[self.isa])
+        if self.work.group == 1 and seldom_between(self.op.operands[0]):
+            return twins_ns(self.work, COSTS[self.isa])
+        return self.planes * plane_ns(self.work, COSTS[self.isa])
 
     @property
     def tables_ns(self) -> float:
