@@ -5,7 +5,9 @@ Networks of three equal 3x3 layers with zero padding and batch normalisation, wh
 their weights; the time of a layer is half the difference between three layers and one. All libraries have turns in each round; the
 lowest processor times count, as whatever else the machine does only adds to them.
 
-With ``--networks`` whole networks, or all in some folders, instead: without trees, and with those that the cost model picks.
+With ``--own`` only that part of the channels has weights of its own, others have one of theirs: shared by ``equal-channels``, all
+computed, and along trees. With ``--networks`` whole networks, or all in some folders, instead: without trees, and with those that the
+cost model picks.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,25 +26,54 @@ import onnx
 import bitc
 from benchmarks.graphs import F32, Graph
 from bitc.check import random_inputs
-from bitc.compiler import Options
+from bitc.codegen.targets import target as find_target
+from bitc.compiler import Options, passes_for
 from bitc.errors import BitcError
+from bitc.passes.equal_channels import EqualChannels
+from bitc.passes.pipeline import pipeline_text
 
 SIZES = ((56, 64), (28, 128), (14, 256))
 DISTANCES = (0.05, 0.1, 0.2)
 LAYERS = 3
 SCALAR = ("-fno-tree-vectorize", "-fno-tree-slp-vectorize", "-mno-popcnt")
-USES = ("on", "tables", "off")
+
+Weights = Callable[[np.random.Generator, int], np.ndarray]
+"""Makes signs [M, M, 3, 3] for M channels."""
 
 
-def similar(rng: np.random.Generator, channels: int, d: float) -> np.ndarray:
-    """Signs [M, M, 3, 3]: each channel has those of an earlier one but for a part ``d``."""
-    w = rng.choice(np.array([-1.0, 1.0]), (channels, channels, 3, 3))
-    for c in range(1, channels):
-        w[c] = w[rng.integers(c)] * np.where(rng.random(w.shape[1:]) < d, -1, 1)
-    return w
+def similar(d: float) -> Weights:
+    """Each channel has the signs of an earlier one but for a part ``d``."""
+
+    def signs(rng: np.random.Generator, channels: int) -> np.ndarray:
+        w = rng.choice(np.array([-1.0, 1.0]), (channels, channels, 3, 3))
+        for c in range(1, channels):
+            w[c] = w[rng.integers(c)] * np.where(rng.random(w.shape[1:]) < d, -1, 1)
+        return w
+
+    return signs
 
 
-def network(size: int, channels: int, d: float, layers: int) -> onnx.ModelProto:
+def equal(own: float) -> Weights:
+    """A part ``own`` of the channels has random signs, the others have theirs again."""
+
+    def signs(rng: np.random.Generator, channels: int) -> np.ndarray:
+        w = rng.choice(np.array([-1.0, 1.0]), (channels, channels, 3, 3))
+        return w[np.arange(channels) % round(own * channels)]
+
+    return signs
+
+
+def builds_of(target: str, own: bool) -> dict[str, dict[str, str]]:
+    """The options of the libraries that are compared, by what they do."""
+    if not own:
+        return {"trees": {"mst": "on"}, "tables": {"mst": "tables"}, "words": {"mst": "off"}}
+    passes = (
+        step for step in passes_for(find_target(target), Options(mst="off")) if not isinstance(step, EqualChannels)
+    )
+    return {"trees": {"mst": "on"}, "shared": {"mst": "off"}, "words": {"pipeline": pipeline_text(passes)}}
+
+
+def network(size: int, channels: int, weights: Weights, layers: int) -> onnx.ModelProto:
     """Float image in; ``layers`` layers of bits, and a pool of the last bits to few numbers out."""
     g = Graph("trees", (1, channels, size, size))
     x = "x"
@@ -50,7 +82,7 @@ def network(size: int, channels: int, d: float, layers: int) -> onnx.ModelProto:
         positive = g.node("GreaterOrEqual", x, np.asarray(0, F32))
         x = g.node("Where", positive, np.asarray(1, F32), np.asarray(-1, F32))
         if number < layers:
-            x = g.conv(x, similar(g.rng, channels, d))
+            x = g.conv(x, weights(g.rng, channels))
     return g.model(g.max_pool(x, size, size))
 
 
@@ -65,23 +97,24 @@ def timed(sessions: dict[str, bitc.Session], x: dict[str, np.ndarray], rounds: i
     return times
 
 
-def measure(size: int, channels: int, d: float, target: str, flags: tuple[str, ...], rounds: int) -> dict[str, float]:
-    """Microseconds of a layer with trees (``on``), by ``tables``, and on words of channels (``off``)."""
+def measure(
+    size: int, channels: int, weights: Weights, builds: Mapping[str, dict[str, str]], rounds: int, **options: Any
+) -> dict[str, float]:
+    """Microseconds of a layer in each of the builds."""
     x = np.random.default_rng(1).standard_normal((1, channels, size, size)).astype(F32)
     with tempfile.TemporaryDirectory() as folder:
         sessions = {}
         for layers in (1, LAYERS):
             model = Path(folder) / f"{layers}.onnx"
-            onnx.save(network(size, channels, d, layers), model)
-            for mst in USES:
-                out = Path(folder) / f"{mst}{layers}"
-                made = bitc.compile(model, target=target, out=out, mst=mst, c_flags=flags)
-                sessions[f"{mst}{layers}"] = made.session()
+            onnx.save(network(size, channels, weights, layers), model)
+            for name, build in builds.items():
+                out = Path(folder) / f"{name}{layers}"
+                sessions[f"{name}{layers}"] = bitc.compile(model, out=out, **build, **options).session()
         for layers in (1, LAYERS):
-            wanted, *others = ([y.tobytes() for y in sessions[f"{mst}{layers}"].run(None, {"x": x})] for mst in USES)
-            assert all(got == wanted for got in others), "the bits differ"
+            answers = {sessions[f"{name}{layers}"].run(None, {"x": x})[0].tobytes() for name in builds}
+            assert len(answers) == 1, "the bits differ"
         least = {name: min(found) for name, found in timed(sessions, {"x": x}, rounds).items()}
-    return {mst: (least[f"{mst}{LAYERS}"] - least[f"{mst}1"]) / (LAYERS - 1) for mst in USES}
+    return {name: (least[f"{name}{LAYERS}"] - least[f"{name}1"]) / (LAYERS - 1) for name in builds}
 
 
 def whole_network(model: Path, target: str, rounds: int) -> dict[str, float]:
@@ -138,6 +171,7 @@ def main() -> None:
     parser.add_argument("--scalar", action="store_true", help="no vectors made by the C compiler, no popcount")
     parser.add_argument("--words", type=int, choices=(32, 64), default=64, help="bits of a portable plane's words")
     parser.add_argument("--distances", type=float, nargs="*", default=DISTANCES)
+    parser.add_argument("--own", type=float, nargs="+", help="parts of the channels that have weights of their own")
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--core", type=int)
     parser.add_argument(
@@ -150,15 +184,19 @@ def main() -> None:
         compare_networks(options.networks, options.target, options.rounds)
         return
     flags = (SCALAR if options.scalar else ()) + (("-DBITC_LANES_32",) if options.words == 32 else ())
-    print(
-        f"{'layer':10} {'d':>5} {'trees us':>9} {'tables us':>9} {'words us':>9} {'words/trees':>12} {'words/tables':>12}"
-    )
+    builds = builds_of(options.target, bool(options.own))
+    names = list(builds)
+    ratios = [f"words/{name}" for name in names[:-1]]
+    print(f"{'layer':10} {'own' if options.own else 'd':>5} ", *(f"{f'{name} us':>10}" for name in names), *ratios)
     for size, channels in SIZES:
-        for d in options.distances:
-            found = measure(size, channels, d, options.target, flags, options.rounds)
-            trees, tables, words = (found[mst] for mst in USES)
-            times = f"{trees:9.1f} {tables:9.1f} {words:9.1f} {words / trees:12.2f} {words / tables:12.2f}"
-            print(f"{size:4}x{channels:<5} {d:5} {times}", flush=True)
+        for part in options.own or options.distances:
+            weights = equal(part) if options.own else similar(part)
+            found = measure(size, channels, weights, builds, options.rounds, target=options.target, c_flags=flags)
+            times = [f"{found[name]:10.1f}" for name in names]
+            gains = [
+                f"{found['words'] / found[name]:{len(title)}.2f}" for name, title in zip(names, ratios, strict=False)
+            ]
+            print(f"{size:4}x{channels:<5} {part:5} ", *times, *gains, flush=True)
 
 
 if __name__ == "__main__":
