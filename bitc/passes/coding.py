@@ -139,6 +139,10 @@ def _evenly_spaced(values: np.ndarray) -> Coding | Blocked:
     """``offset + scale * level`` of values that are no multiples of anything: two of them always are so, as ±1."""
     if values.size == 2:
         middle, half = (values[1] + values[0]) / 2, (values[1] - values[0]) / 2
+        if not np.array_equal(np.sign(np.float32(values) - np.float32(middle)), (-1, 1)):
+            return Blocked(
+                f"the activation takes two values that float32 has no middle of, {values[0]} and {values[1]}"
+            )
         return Coding(BIPOLAR, float(half), float(middle), False)
     gap = float(approximate_gcd(np.diff(values)[np.newaxis], values[-1] - values[0], _most_level(values))[0])
     k = np.rint((values - values[0]) / gap).astype(np.int64)

@@ -115,3 +115,17 @@ def test_two_weights_whose_halves_would_cancel_stay_floats() -> None:
     few = np.asarray([[-2.4526432, -0.14367816]], F32)
     assert isinstance(weight_coding(few, 0), Blocked)
     assert isinstance(weight_coding(np.tile(few, 20), 0), WeightCoding)
+
+
+def test_two_neighbouring_floats_have_no_middle_to_be_told_apart_by() -> None:
+    low = F32(2.2723951)
+    for ulps in (1, 2, 3):
+        high = low + ulps * np.spacing(low)
+        found = coding_of(Finite((float(low), float(high))))
+        if ulps == 1:
+            assert isinstance(found, Blocked)
+            assert "no middle" in found.reason
+        else:
+            assert isinstance(found, Coding)
+            moved = np.array([low, high], F32) - F32(found.offset)
+            assert np.rint(moved / found.scale).tolist() == [-1, 1]
