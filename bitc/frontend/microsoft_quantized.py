@@ -189,10 +189,19 @@ def qlinear_average_pool(n: Node) -> Value:
 
     onnxruntime sums a window row by row in float32; where the scale is no power of two, another order of summation moves ties by one (in
     5 of 10,000 random elements).
-    With ``count_include_pad`` every window counts as full, also one that hangs over the padding (``ceil_mode``).
+    With ``count_include_pad`` every window counts as full, also one that hangs over the padding (``ceil_mode``). A window that is the
+    whole image is a QLinearGlobalAveragePool to onnxruntime, which rounds first.
     """
+    if _window_is_the_image(n):
+        return qlinear_global_average_pool(n)
     pool = on_channels_first if n.integer("channels_last", 0) else _as_it_is
     return _output(n, pool(n, lambda x: _mean_of_windows(n, x), _dequantized_input(n)), zero_first=True)
+
+
+def _window_is_the_image(n: Node) -> bool:
+    shape, kernel = n.x(0).shape, n.integers("kernel_shape")
+    spatial = shape[1:-1] if n.integer("channels_last", 0) else shape[2:]
+    return kernel is not None and tuple(kernel) == spatial and not any(windows(n, spatial, kernel)[2])
 
 
 def _as_it_is(n: Node, function: Callable[[Value], Value], x: Value) -> Value:
