@@ -1,5 +1,5 @@
-"""Weights of a loaded library on pages of 2 MiB (Linux): where a network streams more weights than the caches hold, half of what a core
-waits for may be the walk through page tables, since files are mapped by pages of 4 KiB."""
+"""Weights of a loaded library on pages of 2 MiB (Linux). Files are mapped by pages of 4 KiB; a network that streams more weights than the
+caches hold waits for the walks through page tables too, the longer the more its file is scattered in memory."""
 
 from __future__ import annotations
 

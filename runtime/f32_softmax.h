@@ -7,26 +7,8 @@
 
 #include <math.h>
 
-/* Sums and maxima of a row in any order: as many at once. gcc unrolls loops of up to 16 rounds before it could vectorise them. */
+/* The sum of a row in any order: as many at once. gcc unrolls loops of up to 16 rounds before it could vectorise them. */
 #define BITC_FSOFTMAX_LANES 32
-
-/* best[i] = the greatest of itself and x[i], x[i + lanes], ...; a NaN in x is passed over. */
-static inline void bitc_frow_best(const float *BITC_RESTRICT x, ptrdiff_t len, float *BITC_RESTRICT best) {
-    for (ptrdiff_t k = 0; k + BITC_FSOFTMAX_LANES <= len; k += BITC_FSOFTMAX_LANES) {
-        for (int i = 0; i < BITC_FSOFTMAX_LANES; i++) {
-            best[i] = x[k + i] > best[i] ? x[k + i] : best[i];
-        }
-    }
-}
-
-/* The greatest of len >= 1 floats. A NaN may be passed over: it comes back with the sum of the exponentials. */
-BITC_INLINE float bitc_frow_max(const float *x, ptrdiff_t len) {
-    float best[BITC_FSOFTMAX_LANES];
-    for (int i = 0; i < BITC_FSOFTMAX_LANES; i++) best[i] = x[0];
-    bitc_frow_best(x, len, best);
-    for (ptrdiff_t k = len - len % BITC_FSOFTMAX_LANES; k < len; k++) best[0] = x[k] > best[0] ? x[k] : best[0];
-    return bitc_fextreme_row(best, BITC_FSOFTMAX_LANES, BITC_FREDUCE_MAX);
-}
 
 /* The sum of len floats. */
 BITC_INLINE float bitc_frow_sum(const float *x, ptrdiff_t len) {
@@ -77,7 +59,7 @@ BITC_INLINE float bitc_fsum_exp(const float *x, ptrdiff_t len) {
 
 /* One slice of len consecutive floats. A chunk is made beside y: loops from x to a y that may be x do not vectorise. */
 BITC_INLINE void bitc_fsoftmax_row(const float *x, float *y, ptrdiff_t len, const int log) {
-    const float top = bitc_frow_max(x, len);
+    const float top = bitc_fextreme_row(x, len, BITC_FREDUCE_MAX);
     float term[BITC_FREDUCE_CHUNK];
     for (ptrdiff_t k = 0; k < len; k += BITC_FREDUCE_CHUNK) {
         const ptrdiff_t n = len - k < BITC_FREDUCE_CHUNK ? len - k : BITC_FREDUCE_CHUNK;

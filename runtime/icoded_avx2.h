@@ -13,11 +13,11 @@
 /* Bytes of codes that are asked for ahead: memory's own prefetching stays too close behind the loads. */
 #define BITC_ICODED_AHEAD 2048
 
-/* Adds the products of entry k + n for codes of 2 bits, of 4 bits. */
+/* Adds the products of entry n from here for codes of 2 bits, of 4 bits. */
 #define BITC_ICODES2_AVX2(n)                                                                                           \
     do {                                                                                                               \
-        const __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(w + 32 * (n)));                     \
-        const __m256i x4 = bitc_iquad_avx2(x + 4 * (n), 4, 0), upper = _mm256_srli_epi16(v, 4);                  \
+        const __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(w + 32 * (n)));                           \
+        const __m256i x4 = bitc_iquad_avx2(x + 4 * (n), 4, 0), upper = _mm256_srli_epi16(v, 4);                        \
         bitc_imac_chain_avx2(&a0, x4, _mm256_and_si256(v, low));                                                       \
         bitc_imac_chain_avx2(&a1, x4, _mm256_and_si256(v, high));                                                      \
         bitc_imac_chain_avx2(&a2, x4, _mm256_and_si256(upper, low));                                                   \
@@ -26,8 +26,8 @@
 
 #define BITC_ICODES4_AVX2(n)                                                                                           \
     do {                                                                                                               \
-        const __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(w + 32 * (n)));                     \
-        const __m256i x4 = bitc_iquad_avx2(x + 4 * (n), 4, 0);                                                   \
+        const __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(w + 32 * (n)));                           \
+        const __m256i x4 = bitc_iquad_avx2(x + 4 * (n), 4, 0);                                                         \
         bitc_imac_chain_avx2(&a0, x4, _mm256_and_si256(v, low));                                                       \
         bitc_imac_chain_avx2(&a1, x4, _mm256_and_si256(_mm256_srli_epi16(v, 4), low));                                 \
     } while (0)

@@ -18,10 +18,9 @@ import numpy as np
 from bitc.ir.graph import Graph, Op, Value
 from bitc.ir.interpreter import evaluate_op
 from bitc.ir.intervals_places import RULES as PLACES
-from bitc.ir.intervals_places import Ends
+from bitc.ir.intervals_places import UNIT_ROUNDOFF, Ends
 from bitc.ir.residue import residue
 
-UNIT_ROUNDOFF = 2.0**-24
 LIBM_ULPS = 4
 """What a function of the C library may be off, in units in the last place."""
 

@@ -52,7 +52,7 @@ class EqualChannels(Pass):
     def run(self, graph: Graph) -> Graph:
         if self.costs not in COSTS:
             hint = f"costs: {', '.join(COSTS)}"
-            raise OptionError(Diagnostic("O026", "equal-channels cannot be run like this", here=self.costs, hint=hint))
+            raise OptionError(Diagnostic("O025", "equal-channels cannot be run like this", here=self.costs, hint=hint))
         ends, said = set(_ends(graph)), list[tuple[str, str]]()
 
         def rule(op: Op, b: Builder) -> Value | None:
@@ -125,9 +125,7 @@ class _Layer:
         signs = np.sign(weights[:, 0])
         whole = np.concatenate([weights, added.T], axis=1) * signs[:, np.newaxis]
         _, first, row = np.unique(whole, axis=0, return_index=True, return_inverse=True)
-        rank = np.argsort(
-            np.argsort(first)
-        )  # rows in the order of their first channels: most bits of a word then move together
+        rank = np.argsort(np.argsort(first))  # by their first channels: most bits of a word then move together
         rows = whole[np.sort(first)]
         n = weights.shape[1]
         return _Layer(product, border, threshold, signs, rows[:, :n], rank[row.reshape(-1)], rows[:, n:].T)

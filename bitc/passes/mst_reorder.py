@@ -56,7 +56,7 @@ class MstReorder(Pass):
         if self.costs not in COSTS or self.use not in USES:
             here = f"costs={self.costs}, use={self.use}"
             hint = f"costs: {', '.join(COSTS)}; use: {', '.join(USES)}"
-            raise OptionError(Diagnostic("O026", "mst-reorder cannot be run like this", here=here, hint=hint))
+            raise OptionError(Diagnostic("O025", "mst-reorder cannot be run like this", here=here, hint=hint))
         if self.use == "off":
             return graph
         users, weighed = graph.users(), list[tuple[str, str]]()
