@@ -53,6 +53,7 @@ _SIGNS = Family(
 _EVENTS = Family(
     "float", "an input of mostly zeros, by its measured firing rate: float32 sums over what is not 0", _TO_INTEGERS
 )
+_SPARSE = Family("float", "weights most of which are 0: float32 sums over the others", _TO_INTEGERS)
 _COMPUTED = Family("float", "both factors are computed while the network runs: float32 sums", _TO_INTEGERS)
 _PLAIN = Family("", "an element type without kernels of its own: plain sums in the file's own numbers", _TO_INTEGERS)
 
@@ -73,6 +74,8 @@ FAMILIES: Mapping[str, Family] = {
     "k.fdepthwise": _FLOAT,
     "k.fconv_w1": _SIGNS,
     "k.fconv_events": _EVENTS,
+    "k.fsparse": _SPARSE,
+    "k.fsparse_dots": _SPARSE,
     "k.gemm": _COMPUTED,
     "k.matmul": _PLAIN,
     "k.plain_conv": _PLAIN,

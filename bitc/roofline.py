@@ -165,7 +165,7 @@ def bound(layer: Mapping[str, Any], peaks: Peaks, weight_bytes: int) -> Bound | 
     kind = arithmetic(layer)
     if kind is None or not layer["macs"]:
         return None
-    operations = round(2 * layer["macs"] * planes(layer) * _SHARE.get(layer["op"], 1))
+    operations = round(2 * layer["macs"] * planes(layer) * _SHARE.get(layer["op"], 1) * layer.get("density", 1))
     computed = operations / peaks.gops[kind]
     read = _weight_bytes(layer, kind) / peaks.bandwidth(weight_bytes)
     return Bound(max(computed, read) / 1e9, kind if computed >= read else "weights", operations)
@@ -182,6 +182,8 @@ def arithmetic(layer: Mapping[str, Any]) -> str | None:
             return "bytes"
         case "k.idepthwise" | "k.iwinograd":
             return "words"
+        case "k.fsparse" | "k.fsparse_dots":
+            return "floats"
         case "k.fconv" | "k.fconv_w1" | "k.fconv_events" | "k.fdepthwise" | "k.gemm" | "k.matmul" | "k.plain_conv":
             return "floats" if layer["form"].startswith("float32") else None
     return None

@@ -115,7 +115,8 @@ def _note(ops: list[Op]) -> str:
 
 
 def layer(op: Op, functions: list[str]) -> dict[str, Any]:
-    """What the manifest says of an op: its kernel, the form of its operands, its result's shape and its multiplications."""
+    """What the manifest says of an op: its kernel, the form of its operands, its result's shape and its multiplications; of products by
+    the weights that are not 0 ``density``, the share of these."""
     found: dict[str, Any] = {
         "op": op.name,
         "node": op.loc,
@@ -143,6 +144,9 @@ def layer(op: Op, functions: list[str]) -> dict[str, Any]:
     ):
         found["window"] = list(op.attrs["taps"])
         found["size"] = list(op.attrs["size"])
+    if op.name in ("k.fsparse", "k.fsparse_dots"):
+        columns = op.operands[4].shape[0] if op.name == "k.fsparse" else prod(op.operands[0].shape[1:])
+        found["density"] = op.operands[3].shape[0] / (columns * op.result.shape[-1])
     return found
 
 
@@ -165,6 +169,8 @@ def form(op: Op) -> str:
             return "float32 x 1 bit"
         case "k.fconv_events":
             return "float32, events"
+        case "k.fsparse" | "k.fsparse_dots":
+            return "float32, sparse"
         case "k.events":
             return "places of what is not 0"
         case "k.pack" | "k.pack_bit":

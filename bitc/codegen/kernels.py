@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from bitc.codegen import kernels_events, kernels_index, kernels_integer, kernels_matrices, kernels_sliced
+from bitc.codegen import (
+    kernels_events,
+    kernels_index,
+    kernels_integer,
+    kernels_matrices,
+    kernels_sliced,
+    kernels_sparse,
+)
 from bitc.codegen.assembly import Assembly, Frame
 from bitc.codegen.kernels_index import element_name
 from bitc.codegen.maps import dtype_of
@@ -435,6 +442,7 @@ _EMITTERS: Mapping[str, Callable[[Op, Frame, Assembly], list[Call]]] = {
     **kernels_matrices.EMITTERS,
     **kernels_index.EMITTERS,
     **kernels_events.EMITTERS,
+    **kernels_sparse.EMITTERS,
 }
 
 BY_IMAGE = frozenset(

@@ -15,7 +15,7 @@ _PORTABLE_SLOWDOWN = 5.0
 _MACS_PER_NS = {
     "k.bconv_acc": 400.0, "k.bconv_bits": 400.0, "k.pair_acc": 180.0, "k.iconv": 90.0, "k.iconv_placed": 80.0, "k.iwinograd": 140.0,
     "k.dots": 150.0, "k.sliced_acc": 400.0, "k.sliced_bits": 1200.0, "k.icoded": 80.0, "k.icoded_rows": 80.0,
-    "k.fconv_events": 200.0,
+    "k.fconv_events": 200.0, "k.fsparse": 200.0, "k.fsparse_dots": 20.0,
     "k.idepthwise": 25.0, "k.fconv": 40.0, "k.fconv_w1": 20.0, "k.fdepthwise": 10.0, "k.gemm": 40.0, "k.matmul": 2.0, "k.plain_conv": 1.0,
 }  # fmt: skip
 _WEIGHT_BYTES_PER_NS = 10.0
@@ -59,6 +59,11 @@ def multiplications(op: Op) -> int:
         case "k.icoded" | "k.icoded_rows" | "k.fconv_events":
             depth = op.operands[0].shape[3] * prod(op.attrs["taps"])
             return int(op.operands[0].shape[0] * prod(op.attrs["size"]) * op.attrs["channels"] * depth)
+        case "k.fsparse":
+            images, *_, channels = op.result.shape
+            return int(images * prod(op.attrs["size"]) * channels * op.operands[4].shape[0])
+        case "k.fsparse_dots":
+            return int(op.result.shape[1] * prod(op.operands[0].shape))
         case "k.iwinograd":
             images, rows, columns, channels = op.results[0].shape
             return int(images * rows * columns * channels * op.operands[0].shape[3] * 9)

@@ -21,6 +21,7 @@ from bitc.passes.lower_coded import weight_bytes
 from bitc.passes.lower_moves import as_shape
 from bitc.passes.lowering import KernelForms, Lowering, Refused, halo_needs, physical_shape, tensor_type
 from bitc.passes.outputs import keep_output_names, output_names
+from bitc.passes.sparse_costs import SPARSE_COSTS
 
 _RULES: Mapping[str, Callable[[Op, Lowering], None]] = {
     "q.conv": lower_codes.lower_product,
@@ -88,8 +89,8 @@ class Lower(Pass):
     def run(self, graph: Graph) -> Graph:
         bits, costs = WeightForm(self.bit_block, self.byte_rows), CODED_COSTS.get(self.integers)
         lanes = LANES.get(self.integers, LANES["portable"])
-        events = EVENT_COSTS.get(self.integers)
-        forms = KernelForms(bits, self.float_block, INTEGER_FORMS[self.integers], costs, lanes, events)
+        events, sparse = EVENT_COSTS.get(self.integers), SPARSE_COSTS.get(self.integers)
+        forms = KernelForms(bits, self.float_block, INTEGER_FORMS[self.integers], costs, lanes, events, sparse)
         low = Lowering(graph, forms, needs=halo_needs(graph), users=graph.users(), weight_bytes=weight_bytes(graph))
         inputs = [
             _input_buffer(value, low) for value in graph.inputs

@@ -14,6 +14,7 @@ from bitc.ir.numeric import dense_strides
 from bitc.ir.packing import pack_floats
 from bitc.passes.lower_events import by_events
 from bitc.passes.lower_moves import arrange, as_shape, memory_axes
+from bitc.passes.lower_sparse import by_elements
 from bitc.passes.lowering import Lowering, Refused, canonical, physical_array, physical_shape, tensor_type
 from bitc.passes.padding import code_constant
 
@@ -59,6 +60,7 @@ def lower_product(op: Op, low: Lowering) -> None:
         kernel, packed, blocked = "k.fdepthwise", np.ascontiguousarray(weights[:, 0].transpose(1, 2, 0)), {}
     else:
         made = by_events(op, x, weights, attrs, halo, low)
+        made = made if made is not None else by_elements(op, x, weights, attrs, halo, low)
         kernel, packed = "k.fconv", np.stack([pack_floats(part, block) for part in np.split(weights, group)])
     if made is None:
         made = low.add(kernel, x, low.constant(packed), like=op, halo=halo, **attrs, **blocked)

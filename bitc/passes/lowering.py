@@ -15,6 +15,7 @@ from bitc.ir.k import NO_HALO, Halo
 from bitc.ir.packing import WeightForm, pack_codes, words_of
 from bitc.passes.coded_costs import CodedCosts
 from bitc.passes.event_costs import EventCosts
+from bitc.passes.sparse_costs import SparseCosts
 
 NHWC_AXES = (0, 2, 3, 1)
 
@@ -23,7 +24,8 @@ NHWC_AXES = (0, 2, 3, 1)
 class KernelForms:
     """How the target's kernels want their constants: bit weights, channels in a block of float and of sign weights, integers.
     ``coded``: what these cost as bytes and as codes of few bits; None where there are no kernels on codes. ``lanes``: pixels of a vector
-    of bit planes. ``events``: what products by events cost; None where there are no such kernels."""
+    of bit planes. ``events``: what products by events cost; None where there are no such kernels. ``sparse``: what those over the weights
+    that are not 0 cost; None where nobody measured."""
 
     bits: WeightForm
     float_block: int
@@ -31,6 +33,7 @@ class KernelForms:
     coded: CodedCosts | None
     lanes: int
     events: EventCosts | None = None
+    sparse: SparseCosts | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,12 @@ def layer(op: str, form: str, macs: int = 1000, **more: object) -> dict[str, Any
     return {"op": op, "form": form, "macs": macs, "shape": [1, 1, 1, 10], **more}
 
 
+def test_weights_that_are_zero_are_no_operations() -> None:
+    sparse = bound(layer("k.fsparse", "float32, sparse", density=0.25), SOME, 1)
+    assert sparse is not None
+    assert sparse.operations == 500
+
+
 def test_every_kernel_that_multiplies_has_an_arithmetic() -> None:
     for op, family in FAMILIES.items():
         form = {"float": "float32", "bits": "1x1 bit", "integers": "int8 x int8", "": "float32"}[family.kind]

@@ -27,6 +27,7 @@ BCONV, GROUPED, PACK, PAIRS = "test_bconv.py", "test_bconv_grouped.py", "test_bp
 FCONV, GEMM, POOL, REDUCE = "test_f32_conv.py", "test_f32_gemm.py", "test_f32_pool.py", "test_f32_reduce.py"
 ICONV, IDEPTH, WINOGRAD, PLAIN = "test_iconv.py", "test_idepthwise.py", "test_iwinograd.py", "test_plain_products.py"
 SLICED, FUNCTIONS, DOTS, EVENTS = "test_sliced.py", "test_functions.py", "test_bdots.py", "test_f32_events.py"
+SPARSE = "test_f32_sparse.py"
 TAP, RIGHT = "i < g->taps_h; i++", "(ptrdiff_t)j * g->tap_words"
 
 BREAKS = (
@@ -49,6 +50,46 @@ BREAKS = (
     ),
     Break("events", "channels of the next block", "f32_events_avx512.h", "0xff : ", "0x7f : ", EVENTS + AVX512),
     Break("events", "NaN is no event", "f32_events_avx2.h", "_CMP_EQ_OQ", "_CMP_EQ_UQ", EVENTS + AVX2),
+    Break(
+        "sparse products",
+        "a lost place",
+        "f32_sparse_portable.h",
+        "for (; q < count; q++)",
+        "for (; q + 1 < count; q++)",
+        SPARSE + PORTABLE,
+    ),
+    Break(
+        "sparse products",
+        "rows of the image as long as those of the result",
+        "f32_sparse.h",
+        "if (++column == g->pitch)",
+        "if (++column == g->out_w)",
+        SPARSE + PORTABLE,
+    ),
+    Break(
+        "sparse products",
+        "zeros of what is not finite",
+        "f32_sparse.h",
+        "return sum == 0.0f;",
+        "return sum >= 0.0f || n > 0;",
+        SPARSE + PORTABLE,
+    ),
+    Break(
+        "sparse products",
+        "a sum of four taken twice",
+        "f32_sparse.h",
+        "(sum[2] + sum[3])",
+        "(sum[2] + sum[2])",
+        SPARSE + " -k dots",
+    ),
+    Break(
+        "sparse products",
+        "the last vector behind the others",
+        "f32_sparse_avx2.h",
+        "made + 8 * last",
+        "made + 64 * (vectors - 1)",
+        SPARSE + AVX2,
+    ),
     Break("bits", "one row of taps too few", "bconv_portable.h", TAP, "i + 1 < g->taps_h; i++", BCONV + PORTABLE),
     Break(
         "bits",
