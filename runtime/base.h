@@ -42,6 +42,15 @@
 #define BITC_SHORT_LOOP
 #endif
 
+/* Before a loop whose rounds are few and mostly known: it is written out, which clang does of itself. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define BITC_UNROLLED _Pragma("GCC unroll 32")
+#define BITC_UNROLLED_BY_4 _Pragma("GCC unroll 4")
+#else
+#define BITC_UNROLLED_BY_4
+#define BITC_UNROLLED
+#endif
+
 /* Kept out of line by gcc, which would turn a local array that it sees whole into scalars and vectorise nothing. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define BITC_GCC_NOINLINE __attribute__((noinline, unused)) static

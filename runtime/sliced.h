@@ -4,16 +4,16 @@
  * that differ from the weight w. Written as pop = 2*h + b, b = t or 1 - t with the parity t of the root's count, channel c
  * of a spanning tree of channels (bitc/ir/channel_tree.py) follows from its parent p by
  *
- *     u[c] = +-u[p] + sum over D of (w[c] ? -x : x) (+ t or -t) - 1       modulo 2^B, B = counter_planes
+ *     u[c] = +-u[p] + sum over D of (w[c] ? -x : x) (+ t or -t)       modulo 2^B, B = counter_planes
  *
  * and h = u + k with a constant k of the channel (bitc/ir/sliced.py), so only D, where the weights differ, is added up.
  * u is held as B planes, one bit of BITC_LANES pixels each; the lanes of a row of pixels lie `pitch` apart, so that a tap
  * is a shift of a plane.
  *
  *   x        as in bconv.h: the first tap of the output pixel (0, 0), words of `in_planes` planes of `in_channels`
- *   nodes    int32 [out_c][9], parents first: slot, the parent's slot (-1: a root, -2: of tables), 1 for -u[p], blocks of 16
- *            terms that are taken off, 1 for a block of 8 more, blocks of 16 that are added, 1 for a block of 8 more, planes
- *            of the sum (4 at least), channel
+ *   nodes    int32 [out_c][8], parents first: slot, the parent's slot (-1: a root, -2: of tables), 1 for -u[p] - 1 instead of
+ *            u[p], blocks of 16 terms that are taken off, 1 for a block of 8 more, blocks of 16 that are added, 1 for a block
+ *            of 8 more, channel
  *   terms    int16, as the blocks have them: indices of columns. A column is a term (tap*in_planes + plane)*in_channels +
  *            channel, or with tables a plane of a table; behind these, from `special` on: zeros, t, ones
  *   tests    int32 [out_c][planes], by the order of nodes: 1 if the top plane of u is flipped, 2 if b = 1 - t, 4 if the
@@ -43,7 +43,7 @@
 
 #include "bconv.h"
 
-#define BITC_SLICED_NODE 9
+#define BITC_SLICED_NODE 8
 #define BITC_SLICED_MOST_PLANES 17
 #define BITC_SLICED_MOST_GROUPS 64
 #define BITC_SLICED_UNIONS 16
@@ -142,9 +142,11 @@ BITC_INLINE void bitc_sliced_columns(const struct bitc_sliced_run *r, int32_t bl
         const int32_t *tap = g->tap + (ptrdiff_t)t * 2, lane = block * BITC_LANES + tap[1];
         const bitc_lane_word *from = r->planes + (ptrdiff_t)tap[0] * rows * plane_words + lane / BITC_LANES_PER_WORD;
         const int32_t shift = lane % BITC_LANES_PER_WORD;
-        for (int32_t i = 0; i < rows; i++, from += plane_words, to += BITC_LANE_WORDS) {
-            bitc_lanes_store(to, bitc_lanes_from(from, shift));
+        BITC_UNROLLED_BY_4
+        for (int32_t i = 0; i < rows; i++) {
+            bitc_lanes_store(to + i * BITC_LANE_WORDS, bitc_lanes_from(from + i * plane_words, shift));
         }
+        to += rows * BITC_LANE_WORDS;
     }
 }
 

@@ -15,11 +15,11 @@ BITC_INLINE int32_t bitc_sliced_row_groups(const bitc_sliced *g) { return (g->co
 /* The lanes in which bit k of a test is 1; `alone`: one group of border classes has all lanes of the block. */
 BITC_INLINE bitc_lanes bitc_sliced_bit(const struct bitc_sliced_run *r, const uint8_t *codes, int32_t k, int32_t alone) {
     const int32_t entry = r->g->counter_planes + 2;
-    bitc_lanes m = bitc_lanes_fill(0);
-    for (int32_t i = 0; i < (alone ? 1 : r->groups); i++) {
-        const ptrdiff_t which = (ptrdiff_t)r->here[i] * BITC_SLICED_UNIONS + codes[r->here[i] * entry + k];
-        const bitc_lanes lanes = bitc_lanes_load(r->unions + which * BITC_LANE_WORDS);
-        m = i ? bitc_lanes_or(m, lanes) : lanes;
+    const bitc_lane_word *unions = r->unions + (ptrdiff_t)r->here[0] * BITC_SLICED_UNIONS * BITC_LANE_WORDS;
+    bitc_lanes m = bitc_lanes_load(unions + (ptrdiff_t)codes[r->here[0] * entry + k] * BITC_LANE_WORDS);
+    for (int32_t i = 1; !alone && i < r->groups; i++) {
+        unions = r->unions + (ptrdiff_t)r->here[i] * BITC_SLICED_UNIONS * BITC_LANE_WORDS;
+        m = bitc_lanes_or(m, bitc_lanes_load(unions + (ptrdiff_t)codes[r->here[i] * entry + k] * BITC_LANE_WORDS));
     }
     return m;
 }
@@ -30,6 +30,7 @@ BITC_INLINE bitc_lanes bitc_sliced_over(const struct bitc_sliced_run *r, const b
     const int32_t planes = r->g->counter_planes;
     bitc_lanes carry = bitc_lanes_and(bitc_sliced_parity(r, flags >> 1 & 1), bitc_sliced_bit(r, codes, planes, alone));
     carry = bitc_lanes_or(carry, bitc_sliced_bit(r, codes, planes + 1, alone));
+    BITC_UNROLLED
     for (int32_t k = 0; k < planes - 1; k++) {
         carry = bitc_lanes_major(bitc_sliced_bit(r, codes, k, alone), bitc_lanes_load(u + k * BITC_LANE_WORDS), carry);
     }
@@ -131,7 +132,7 @@ BITC_INLINE void bitc_sliced_bits(const bitc_sliced *g, const uint64_t *x, const
             next = bitc_sliced_count(&r, node, next);
             const bitc_lane_word *u = r.counters + (ptrdiff_t)node[0] * g->counter_planes * BITC_LANE_WORDS;
             for (int32_t p = 0; p < planes; p++, test++, code += entry) {
-                bitc_lane_word *to = r.made + (ptrdiff_t)(p * words * 64 + node[8]) * BITC_LANE_WORDS;
+                bitc_lane_word *to = r.made + (ptrdiff_t)(p * words * 64 + node[7]) * BITC_LANE_WORDS;
                 bitc_lanes_store(to, bitc_sliced_test(&r, u, *test, code));
             }
         }
@@ -183,7 +184,7 @@ BITC_INLINE void bitc_sliced_acc(const bitc_sliced *g, const uint64_t *x, const 
             const int32_t *node = nodes + (ptrdiff_t)i * BITC_SLICED_NODE;
             next = bitc_sliced_count(&r, node, next);
             const bitc_lane_word *u = r.counters + (ptrdiff_t)node[0] * g->counter_planes * BITC_LANE_WORDS;
-            bitc_sliced_numbers(&r, block, u, node[8], ends + (ptrdiff_t)i * 2, base, step, acc);
+            bitc_sliced_numbers(&r, block, u, node[7], ends + (ptrdiff_t)i * 2, base, step, acc);
         }
     }
 }

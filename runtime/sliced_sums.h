@@ -68,9 +68,18 @@ BITC_INLINE bitc_lanes bitc_sliced_sixteen(const struct bitc_sliced_run *r, cons
     return bitc_lanes_add(s + 3, a, b);
 }
 
-/* One more of weight 2^from. */
-BITC_INLINE void bitc_sliced_carry(bitc_lanes *sum, bitc_lanes carry, int32_t from, int32_t planes) {
-    for (int32_t k = from; k < planes; k++) {
+/* As many as two of these, with one plane more: `high`. */
+BITC_INLINE bitc_lanes bitc_sliced_double(const struct bitc_sliced_run *r, const int16_t **terms, bitc_lanes *s,
+                                          bitc_lanes *high) {
+    const bitc_lanes a = bitc_sliced_sixteen(r, terms, s), b = bitc_sliced_sixteen(r, terms, s);
+    return bitc_lanes_add(high, a, b);
+}
+
+/* Two more of weight 32. */
+BITC_INLINE void bitc_sliced_carry(bitc_lanes *sum, bitc_lanes a, bitc_lanes b, int32_t planes) {
+    bitc_lanes carry = bitc_lanes_add(sum + 5, a, b);
+    BITC_UNROLLED
+    for (int32_t k = 6; k < planes; k++) {
         const bitc_lanes next = bitc_lanes_and(sum[k], carry);
         sum[k] = bitc_lanes_xor(sum[k], carry);
         carry = next;
@@ -80,57 +89,55 @@ BITC_INLINE void bitc_sliced_carry(bitc_lanes *sum, bitc_lanes carry, int32_t fr
 /* Blocks of 16 terms, then one of 8 or none: onto s, of weight 1 to 8, and what `sum` has above. The terms behind them. */
 BITC_INLINE const int16_t *bitc_sliced_terms_on(const struct bitc_sliced_run *r, const int16_t *terms, int32_t sixteens,
                                                 int32_t eights, bitc_lanes *s, bitc_lanes *sum, int32_t planes) {
-    for (; sixteens > 1; sixteens -= 2) {
-        const bitc_lanes a = bitc_sliced_sixteen(r, &terms, s), b = bitc_sliced_sixteen(r, &terms, s);
-        bitc_sliced_carry(sum, bitc_lanes_add(sum + 4, a, b), 5, planes);
+    bitc_lanes a = bitc_lanes_fill(0), b = a, c = a;
+    for (; sixteens >= 4; sixteens -= 4) {
+        const bitc_lanes first = bitc_sliced_double(r, &terms, s, sum + 4);
+        bitc_sliced_carry(sum, first, bitc_sliced_double(r, &terms, s, sum + 4), planes);
     }
-    if (sixteens) bitc_sliced_carry(sum, bitc_sliced_sixteen(r, &terms, s), 4, planes);
+    if (sixteens & 2) c = bitc_sliced_double(r, &terms, s, sum + 4);
+    if (sixteens & 1) a = bitc_sliced_sixteen(r, &terms, s);
     if (eights) {
         const bitc_lanes eight = bitc_sliced_eight(r, &terms, s);
-        bitc_sliced_carry(sum, bitc_lanes_and(s[3], eight), 4, planes);
+        b = bitc_lanes_and(s[3], eight);
         s[3] = bitc_lanes_xor(s[3], eight);
     }
+    bitc_sliced_carry(sum, c, bitc_lanes_add(sum + 4, a, b), planes);
     return terms;
 }
 
-/* The sum of a node in two's complement: what is to be taken off is counted first, and -n - 1 are n's planes complemented.
- * What follows the node's terms is returned. */
-BITC_INLINE const int16_t *bitc_sliced_sum(const struct bitc_sliced_run *r, const int32_t *node, const int16_t *terms,
-                                             bitc_lanes *sum) {
-    const bitc_lanes none = bitc_lanes_fill(0), ones = bitc_lanes_fill(1);
-    const int32_t planes = node[7];
-    bitc_lanes s[4];
-    for (int32_t k = 0; k < 4; k++) s[k] = none;
-    for (int32_t k = 4; k < planes; k++) sum[k] = none;
-    terms = bitc_sliced_terms_on(r, terms, node[3], node[4], s, sum, planes);
-    for (int32_t k = 0; k < 4; k++) s[k] = bitc_lanes_xor(s[k], ones);
-    for (int32_t k = 4; k < planes; k++) sum[k] = bitc_lanes_xor(sum[k], ones);
-    terms = bitc_sliced_terms_on(r, terms, node[5], node[6], s, sum, planes);
-    for (int32_t k = 0; k < 4; k++) sum[k] = s[k];
-    for (int32_t k = planes; k <= r->g->counter_planes; k++) sum[k] = sum[planes - 1];
-    return terms;
-}
-
-/* u of a node into its slot; the root of a tree leaves t among the columns. */
+/* u of a node into its slot, from its parent's or from 0: n is taken off as ~(~u + n), in two's complement. The root of a
+ * tree, which has one plane more, leaves t among the columns. What follows the node's terms is returned. */
 BITC_INLINE const int16_t *bitc_sliced_count(const struct bitc_sliced_run *r, const int32_t *node, const int16_t *terms) {
-    bitc_lanes sum[BITC_SLICED_MOST_PLANES + 1];
-    const int32_t planes = r->g->counter_planes;
+    const int32_t planes = r->g->counter_planes, most = planes < 6 ? 6 : planes + 1;
     const ptrdiff_t slot_words = (ptrdiff_t)planes * BITC_LANE_WORDS;
+    const bitc_lanes none = bitc_lanes_fill(0);
     bitc_lane_word *u = r->counters + node[0] * slot_words;
-    terms = bitc_sliced_sum(r, node, terms, sum);
+    bitc_lanes s[4], sum[BITC_SLICED_MOST_PLANES + 1], flip = bitc_lanes_fill(!node[2]);
     if (node[1] < 0) {
-        const int32_t halved = node[1] == -1;
-        if (halved) bitc_lanes_store(bitc_sliced_column(r, r->g->special + 1), sum[0]);
-        for (int32_t k = 0; k < planes; k++) bitc_lanes_store(u + k * BITC_LANE_WORDS, sum[k + halved]);
-        return terms;
+        for (int32_t k = 0; k < 4; k++) s[k] = none;
+        BITC_UNROLLED
+        for (int32_t k = 4; k < most; k++) sum[k] = none;
+    } else {
+        const bitc_lane_word *from = r->counters + node[1] * slot_words;
+        for (int32_t k = 0; k < 4; k++) s[k] = k < planes ? bitc_lanes_load(from + k * BITC_LANE_WORDS) : none;
+        BITC_UNROLLED
+        for (int32_t k = 4; k < most; k++) sum[k] = k < planes ? bitc_lanes_load(from + k * BITC_LANE_WORDS) : none;
     }
-    const bitc_lane_word *from = r->counters + node[1] * slot_words;
-    const bitc_lanes turned = bitc_lanes_fill(node[2]);
-    bitc_lanes carry = bitc_lanes_fill(0);
-    for (int32_t k = 0; k < planes; k++, u += BITC_LANE_WORDS, from += BITC_LANE_WORDS) {
-        bitc_lanes v = bitc_lanes_xor(bitc_lanes_load(from), turned);
-        carry = bitc_lanes_add(&v, sum[k], carry);
-        bitc_lanes_store(u, v);
+    for (int32_t part = 3; part < 7; part += 2) {
+        for (int32_t k = 0; k < 4; k++) s[k] = bitc_lanes_xor(s[k], flip);
+        BITC_UNROLLED
+        for (int32_t k = 4; k < most; k++) sum[k] = bitc_lanes_xor(sum[k], flip);
+        terms = bitc_sliced_terms_on(r, terms, node[part], node[part + 1], s, sum, most);
+        flip = bitc_lanes_fill(1);
+    }
+    for (int32_t k = 0; k < 4; k++) sum[k] = s[k];
+    if (node[1] == -1) {
+        bitc_lanes_store(bitc_sliced_column(r, r->g->special + 1), sum[0]);
+        BITC_UNROLLED
+        for (int32_t k = 0; k < planes; k++) bitc_lanes_store(u + k * BITC_LANE_WORDS, sum[k + 1]);
+    } else {
+        BITC_UNROLLED
+        for (int32_t k = 0; k < planes; k++) bitc_lanes_store(u + k * BITC_LANE_WORDS, sum[k]);
     }
     return terms;
 }

@@ -71,8 +71,8 @@ def _walked(x: np.ndarray, nodes: np.ndarray, added: np.ndarray, attrs: dict[str
     columns = np.concatenate([terms, [np.zeros_like(parity), parity, np.ones_like(parity)]]).astype(np.int64)
     counters = np.zeros((attrs["slots"], *view.shape[3:]), np.int64)
     at = 0
-    for index, (slot, up, negated, *blocks, _, _) in enumerate(nodes.tolist()):
-        total = np.full(view.shape[3:], -1)
+    for index, (slot, up, negated, *blocks, _) in enumerate(nodes.tolist()):
+        total = np.zeros(view.shape[3:], np.int64)
         for sign, sixteens, eights in ((-1, *blocks[:2]), (1, *blocks[2:])):
             count = sixteens * LONG + eights * SHORT
             total += sign * columns[added[at : at + count]].sum(axis=0)

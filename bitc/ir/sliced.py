@@ -6,7 +6,7 @@ pop_c counts the terms x_i (0, 1) of a window that differ from the weights w_c. 
     pop_c = s·pop_p + (n if s < 0) - |D| + 2·sum over D of (x ^ w_c)
     h_c   = s·h_p + sum over D of (-x if w_c else x) + (t, -t or nothing) + constant
 
-Counters u_c = h_c - k_c, modulo 2^B, leave the constants out; ~u stands for -u, and the sum over D begins at -1. As 2^(B-1) > n/2,
+Counters u_c = h_c - k_c, modulo 2^B, leave the constants out; ~u stands for -u. As 2^(B-1) > n/2,
 the values of u_c, or those with the top bit flipped, are in order for each channel, and pop_c > limit is the carry of a sum u_c + m.
 
 Without a tree (:func:`tables_of`) each channel adds up majorities of three terms, e = x ^ w ::
@@ -26,9 +26,9 @@ import numpy as np
 
 from bitc.ir.channel_tree import ROOT, ChannelTree, channel_tree
 
-NODE = 9
+NODE = 8
 """Numbers of a node: slot, parent's slot (or :data:`ROOT`, or :data:`TABLED`), negated, blocks of 16 terms that are taken off and of 8, of
-16 that are added and of 8, planes of the sum, channel."""
+16 that are added and of 8, channel."""
 
 TABLED = -2
 """The parent of a channel that is summed from tables."""
@@ -118,7 +118,7 @@ def tables_of(signs: np.ndarray, planes: int) -> Walk:
     for c, row in enumerate(picked):
         # up and down again, so that what a first cache has kept of tables larger than it is read first
         maker.node(0, TABLED, 0, row[turned[c]].tolist(), row[~turned[c]][::-1].tolist(), c)
-        maker.ends.append([1 + int(turned[c].sum()), int(level[c, 0])])
+        maker.ends.append([int(turned[c].sum()), int(level[c, 0])])
     return maker.walk(triples)
 
 
@@ -142,9 +142,9 @@ class _Maker:
             if up == ROOT:
                 slot[c] = self._slot(free)
                 turned = columns[down[c]].tolist()
-                turned += [self.ones] * (len(turned) % 2 == 0)  # so that t is the parity of the count
+                turned += [self.ones] * (len(turned) % 2)  # so that t is the parity of the count
                 self.node(int(slot[c]), ROOT, 0, turned, columns[~down[c]].tolist(), first + c)
-                k[c] = (len(turned) + 1) // 2
+                k[c] = len(turned) // 2
             else:
                 waiting[up] -= 1
                 slot[c] = self._slot(free) if waiting[up] else slot[up]
@@ -154,7 +154,7 @@ class _Maker:
                 plain, turned = columns[differs & ~down[c]].tolist(), columns[differs & down[c]].tolist()
                 plain += [self.parity] * (step.parity > 0)
                 turned += [self.parity] * (step.parity < 0)
-                k[c] += len(turned) + 1
+                k[c] += len(turned)
                 self.node(int(slot[c]), int(slot[up]), int(tree.negated[c]), turned, plain, first + c)
             self.ends.append([int(k[c]) % 2**self.planes, int(odd[c])])
             if not waiting[c]:
@@ -173,8 +173,7 @@ class _Maker:
             filled = part + [self.zero] * (-len(part) % SHORT)
             blocks += [len(filled) // LONG, len(filled) % LONG // SHORT]
             self.terms += filled
-        planes = min(max(4, 1 + max(len(turned), len(plain) - 1).bit_length()), self.planes + 1)
-        self.nodes.append([slot, up, negated, *blocks, planes, channel])
+        self.nodes.append([slot, up, negated, *blocks, channel])
 
     def walk(self, triples: int) -> Walk:
         """All that was added."""
