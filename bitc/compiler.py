@@ -44,7 +44,9 @@ class Options:
     ``dims`` binds symbolic dimensions; ``values`` promises the values inputs take; ``sign_zero`` is exact, plus or minus; ``mst`` is auto,
     on or off; ``pipeline`` replaces the default passes (text). ``limits`` change which models are taken, never a result, and are not
     recorded. ``tuning`` names a file of measured times (:mod:`bitc.tuning`). ``states``: the outputs that carry inputs to the next call
-    (:mod:`bitc.states`). ``calibrate`` names samples on which firing rates are measured (:mod:`bitc.firing`).
+    (:mod:`bitc.states`). ``calibrate`` names samples on which firing rates are measured (:mod:`bitc.firing`). ``small_weights``: weights
+    of bits are stored as differences, where that is smaller (:mod:`bitc.passes.store_deltas`); ``mst`` auto is then off, as the lists of
+    such products are larger.
     """
 
     dims: Mapping[str, int] = field(default_factory=dict)
@@ -56,6 +58,7 @@ class Options:
     tuning: str | None = None
     states: States = field(default_factory=dict)
     calibrate: str | None = None
+    small_weights: bool = False
 
     def as_arguments(self) -> dict[str, Any]:
         """Keyword arguments of :func:`compile`."""
@@ -84,6 +87,7 @@ def compile(
     c_flags: Sequence[str] = (),
     states: States | None = None,
     calibrate: str | Path | None = None,
+    small_weights: bool = False,
 ) -> Artifact:
     """Compile the ONNX file ``path`` into the artefact folder ``out`` (default: ``<name>-<target>`` in the working directory).
 
@@ -95,7 +99,8 @@ def compile(
     result; ``pool``: who brings them, ``pthreads`` (default), ``openmp`` or ``none``: the C program that calls. ``c_flags`` are further
     flags for the C compiler, the last word (``-O1`` builds faster). ``states``: inputs that are states, each with the output that
     carries it to the next call, or ``"auto"`` (:mod:`bitc.states`); the library then has ``init`` and ``step`` too. ``calibrate``: an
-    .npz of samples, on which it is measured how many inputs of each product are not zero (:mod:`bitc.firing`).
+    .npz of samples, on which it is measured how many inputs of each product are not zero (:mod:`bitc.firing`). ``small_weights``: weights
+    of bits are stored as differences between channels where that is smaller, and decoded as the network runs; ``mst`` auto is then off.
     ``target`` may be a family of targets (``auto``): see :mod:`bitc.codegen.families`.
     Raises a :class:`bitc.errors.BitcError`; then nothing is written.
     """
@@ -118,6 +123,7 @@ def compile(
         tuned,
         states or {},
         str(calibrate) if calibrate else None,
+        small_weights,
     )
     check_emit(emit)
     crew = crew_of(threads, pool, profile)
@@ -196,9 +202,14 @@ def passes_for(target: Target, options: Options) -> tuple[Pass, ...]:
         return parse_pipeline(options.pipeline, KNOWN_PASSES)
     bits, measured = target.bits, Measured.parse(options.tuning) if options.tuning is not None else NOTHING
     kernels = to_kernels(
-        bit_block=bits.block, byte_rows=bits.byte_rows, float_block=target.float_block, integers=target.isa
+        bit_block=bits.block,
+        byte_rows=bits.byte_rows,
+        float_block=target.float_block,
+        integers=target.isa,
+        small_weights=options.small_weights,
     )
-    return (*to_codes(options.sign_zero, target.isa, measured, options.mst), *kernels)
+    mst = "off" if options.small_weights and options.mst == "auto" else options.mst
+    return (*to_codes(options.sign_zero, target.isa, measured, mst), *kernels)
 
 
 def _recorded_states(imported: Graph) -> dict[str, str]:
@@ -213,6 +224,8 @@ def _recorded(options: Options) -> dict[str, str]:
         recorded["sign-zero"] = options.sign_zero
     if options.mst != "auto":
         recorded["mst"] = options.mst
+    if options.small_weights:
+        recorded["small-weights"] = "true"
     if options.calibrate is not None:
         recorded["calibrate"] = hashlib.sha256(Path(options.calibrate).read_bytes()).hexdigest()[:16]
     if options.pipeline is not None:

@@ -58,6 +58,15 @@
 #define BITC_GCC_NOINLINE static inline
 #endif
 
+/* There once, however many calls there are, for what is to be small. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define BITC_ONCE __attribute__((noinline, noclone, unused)) static
+#elif defined(__clang__)
+#define BITC_ONCE __attribute__((noinline, unused)) static
+#else
+#define BITC_ONCE static inline
+#endif
+
 /* The AVX-512 registers 16..31 need their own constraint letter. */
 #if defined(__GNUC__) && defined(__AVX512F__)
 #define BITC_BARRIER_512(v) __asm__("" : "+v"(v))

@@ -21,6 +21,7 @@ from bitc.cli.options import (
     MstOption,
     SignZero,
     SignZeroOption,
+    SmallWeightsOption,
     StateOption,
     TargetOption,
     ValuesOption,
@@ -63,6 +64,7 @@ def bench_command(
     mst: MstOption = Mst.AUTO,
     state: StateOption = None,
     calibrate: CalibrateOption = None,
+    small_weights: SmallWeightsOption = False,
     limit: LimitOption = None,
     case: Annotated[
         str, typer.Option("--case", metavar="NAME", help="What to call it in JSON. (default: the file's name)")
@@ -70,7 +72,9 @@ def bench_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print lines of JSON, errors too.")] = False,
 ) -> None:
     """Compile a model, keep nothing, and time calls of it from Python, in rounds interleaved with other runtimes."""
-    options = compile_options(dim, values, sign_zero, limit, mst=mst, state=state, calibrate=calibrate)
+    options = compile_options(
+        dim, values, sign_zero, limit, mst=mst, state=state, calibrate=calibrate, small_weights=small_weights
+    )
     from bitc.bench import bench
 
     with progress() as step:

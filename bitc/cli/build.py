@@ -24,6 +24,7 @@ from bitc.cli.options import (
     PipelineOption,
     SignZero,
     SignZeroOption,
+    SmallWeightsOption,
     StateOption,
     TargetOption,
     TuningOption,
@@ -58,6 +59,7 @@ def compile_command(
     mst: MstOption = Mst.AUTO,
     state: StateOption = None,
     calibrate: CalibrateOption = None,
+    small_weights: SmallWeightsOption = False,
     limit: LimitOption = None,
     emit: Annotated[str, typer.Option("--emit", metavar="LIST", help="Which of c, so, ir, pyext to write.")] = "c,so",
     threads: Annotated[
@@ -92,7 +94,7 @@ def compile_command(
     time_passes: Annotated[bool, typer.Option("--time-passes", help="Show where the time goes.")] = False,
 ) -> None:
     """Compile an ONNX file to a folder with C, header, weights and a shared library."""
-    options = compile_options(dim, values, sign_zero, limit, pipeline, tuning, mst, state, calibrate)
+    options = compile_options(dim, values, sign_zero, limit, pipeline, tuning, mst, state, calibrate, small_weights)
     from bitc.compiler import compile
     from bitc.passes.pipeline import Trace
 

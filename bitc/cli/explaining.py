@@ -20,6 +20,7 @@ from bitc.cli.options import (
     MstOption,
     SignZero,
     SignZeroOption,
+    SmallWeightsOption,
     StateOption,
     TargetOption,
     ValuesOption,
@@ -41,6 +42,7 @@ def explain_command(
     mst: MstOption = Mst.AUTO,
     state: StateOption = None,
     calibrate: CalibrateOption = None,
+    small_weights: SmallWeightsOption = False,
     limit: LimitOption = None,
     time: Annotated[
         bool | None,
@@ -49,7 +51,9 @@ def explain_command(
     as_json: JsonOption = False,
 ) -> None:
     """For each product its form, why, what would be better, and its share of work and time. Nothing is kept."""
-    options = compile_options(dim, values, sign_zero, limit, mst=mst, state=state, calibrate=calibrate)
+    options = compile_options(
+        dim, values, sign_zero, limit, mst=mst, state=state, calibrate=calibrate, small_weights=small_weights
+    )
     from bitc.explain import explain
 
     with progress() as step:

@@ -18,6 +18,7 @@ from bitc.cli.options import (
     MstOption,
     SignZero,
     SignZeroOption,
+    SmallWeightsOption,
     StateOption,
     TargetOption,
     ValuesOption,
@@ -37,6 +38,7 @@ def inspect_command(
     values: ValuesOption = None,
     sign_zero: SignZeroOption = SignZero.EXACT,
     mst: MstOption = Mst.AUTO,
+    small_weights: SmallWeightsOption = False,
     state: StateOption = None,
     limit: LimitOption = None,
     as_json: JsonOption = False,
@@ -45,7 +47,11 @@ def inspect_command(
     manifest = (
         _artifact_manifest(what)
         if what.is_dir()
-        else _model_manifest(what, target, compile_options(dim, values, sign_zero, limit, mst=mst, state=state))
+        else _model_manifest(
+            what,
+            target,
+            compile_options(dim, values, sign_zero, limit, mst=mst, state=state, small_weights=small_weights),
+        )
     )
     if as_json:
         print_json(manifest)

@@ -82,6 +82,13 @@ CalibrateOption = Annotated[
         show_default=False,
     ),
 ]
+SmallWeightsOption = Annotated[
+    bool,
+    typer.Option(
+        "--small-weights",
+        help="Store weights of bits as differences between channels where that is smaller; they are decoded at each call.",
+    ),
+]
 PipelineOption = Annotated[
     str | None,
     typer.Option(
@@ -148,6 +155,7 @@ def compile_options(
     mst: Mst = Mst.AUTO,
     state: Sequence[str] | None = None,
     calibrate: Path | None = None,
+    small_weights: bool = False,
 ) -> Options:
     """The compiler's options from the command line's. Raises :class:`OptionError`."""
     dims, promises = pairs("--dim", dim, dimension), pairs("--values", values, parse_values)
@@ -164,4 +172,5 @@ def compile_options(
         tuning=str(tuning) if tuning is not None else None,
         states=",".join(state or ()),
         calibrate=str(calibrate) if calibrate is not None else None,
+        small_weights=small_weights,
     )

@@ -20,6 +20,7 @@ from bitc.cli.options import (
     PipelineOption,
     SignZero,
     SignZeroOption,
+    SmallWeightsOption,
     StateOption,
     TargetOption,
     ValuesOption,
@@ -63,12 +64,15 @@ def check_command(
     mst: MstOption = Mst.AUTO,
     state: StateOption = None,
     calibrate: CalibrateOption = None,
+    small_weights: SmallWeightsOption = False,
     limit: LimitOption = None,
     pipeline: PipelineOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the compiled network with onnxruntime (qonnx for QONNX files), tensor by tensor."""
-    options = compile_options(dim, values, sign_zero, limit, pipeline, mst=mst, state=state, calibrate=calibrate)
+    options = compile_options(
+        dim, values, sign_zero, limit, pipeline, mst=mst, state=state, calibrate=calibrate, small_weights=small_weights
+    )
     samples = _samples(inputs)
     from bitc.check import check
 

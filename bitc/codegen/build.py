@@ -179,6 +179,8 @@ def form(op: Op) -> str:
             return "bits to bits"
         case "k.unpack":
             return "bits to numbers"
+        case "k.delta_weights":
+            return "weights from differences"
         case "k.bpool_max":
             return "max of bits"
         case "k.fconv" | "k.fdepthwise" | "k.fpool" | "k.reduce" | "k.softmax" | "k.argmax" | "k.topk" | "k.gemm":

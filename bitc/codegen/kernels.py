@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bitc.codegen import (
+    kernels_deltas,
     kernels_events,
     kernels_index,
     kernels_integer,
@@ -57,7 +58,7 @@ def _bconv(op: Op, frame: Frame, out: Assembly) -> tuple[str, list[str], list[st
     fields["out_c"] = attrs["channels"]
     fields["tap_words"] = attrs["dilations"][1] * words
     fields["run_words"] = run = w.shape[1] // prod(attrs["taps"])
-    fields["twin_words"] = run // 2 if not grouped and op.name != "k.pair_acc" and _runs_are_twins(w, run) else 0
+    fields["twin_words"] = run // 2 if not grouped and op.name != "k.pair_acc" and _runs_are_twins(op, run) else 0
     fields |= {"classes": 1, "col_classes": 1, "row_class": "NULL", "col_class": "NULL"}
     if attrs["row_class"]:
         rows, cols = 1 + max(attrs["row_class"]), 1 + max(attrs["col_class"])
@@ -69,14 +70,16 @@ def _bconv(op: Op, frame: Frame, out: Assembly) -> tuple[str, list[str], list[st
         narrowed["col_class"] = "g.col_class + first"
     geometry = out.geometry("bitc_bconv", fields, narrowed)
     extra = [out.constant(o) for o in op.operands[-2:]] if grouped else []
-    weights = out.offset(out.constant(w), *frame.to_weights(op))
+    weights = out.offset(out.base(w), *frame.to_weights(op))
     return geometry, [out.at_pixel(x, frame, attrs["at"], attrs["strides"][1]), weights], extra
 
 
-def _runs_are_twins(w: Value, run: int) -> bool:
+def _runs_are_twins(op: Op, run: int) -> bool:
     """Whether the weights under each tap are the same words twice, as those of activations of two planes are."""
-    array = w.constant
-    if array is None or run % 2:
+    array = op.operands[1].constant
+    if array is None:
+        return bool(op.attrs["planes"] % 2 == 0)
+    if run % 2:
         return False
     halves = array.reshape(array.shape[0], -1, 2, run // 2, array.shape[2])
     return bool((halves[:, :, 0] == halves[:, :, 1]).all())
@@ -408,6 +411,7 @@ def _map(op: Op, frame: Frame, out: Assembly) -> list[Call]:
 _EMITTERS: Mapping[str, Callable[[Op, Frame, Assembly], list[Call]]] = {
     "k.bconv_acc": _bconv_acc,
     "k.bconv_bits": _bconv_bits,
+    "k.delta_weights": kernels_deltas.delta_weights,
     "k.pair_acc": _pair_acc,
     "k.interleave": _interleave,
     "k.sliced_acc": kernels_sliced.sliced_acc,

@@ -3,6 +3,7 @@
 from bitc.ir import (  # noqa: F401  (declare the ops)
     k,
     k_coded,
+    k_deltas,
     k_dots,
     k_events,
     k_float,

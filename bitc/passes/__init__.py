@@ -27,6 +27,7 @@ from bitc.passes.repeats import HoistRepeats
 from bitc.passes.softmax_comparisons import CompareSoftmax
 from bitc.passes.split_planes import SplitPlanes
 from bitc.passes.split_products import SplitProducts
+from bitc.passes.store_deltas import StoreDeltas
 from bitc.passes.straight_through import StraightThrough
 from bitc.passes.thresholds import Thresholds
 from bitc.passes.two_bases import TwoBases
@@ -82,9 +83,13 @@ def to_codes(
     )
 
 
-def to_kernels(*, bit_block: int, byte_rows: bool, float_block: int, integers: str) -> tuple[Pass, ...]:
-    """The passes from a ``q`` graph to kernel calls, with constants in the order of the target's kernels (see :class:`Lower`)."""
-    return (FuseMaps(), Layouts(), Lower(bit_block, byte_rows, float_block, integers), FuseRows())
+def to_kernels(
+    *, bit_block: int, byte_rows: bool, float_block: int, integers: str, small_weights: bool = False
+) -> tuple[Pass, ...]:
+    """The passes from a ``q`` graph to kernel calls, with constants in the order of the target's kernels (see :class:`Lower`);
+    ``small_weights``: those of bits as differences, where that is smaller (:class:`StoreDeltas`)."""
+    stored = (StoreDeltas(),) if small_weights else ()
+    return (FuseMaps(), Layouts(), Lower(bit_block, byte_rows, float_block, integers), *stored, FuseRows())
 
 
 KNOWN_PASSES: dict[str, type[Pass]] = {
@@ -120,6 +125,7 @@ KNOWN_PASSES: dict[str, type[Pass]] = {
         FuseMaps,
         Layouts,
         Lower,
+        StoreDeltas,
         FuseRows,
     )
 }

@@ -55,6 +55,16 @@ def published(request: pytest.FixtureRequest, folder: Path, shared: Path) -> Cas
     return prepare(path, folder / request.param, {name: network.samples(shared)[0]}, SAMPLES)
 
 
+@pytest.fixture(scope="module")
+def small(folder: Path) -> Case:
+    """A network whose binary weights are stored as differences."""
+    with np.load(MODELS / "digits_test.npz") as data:
+        feeds = {"x": data["x"]}
+    return prepare(
+        MODELS / "mst" / "digits_mst_d20.onnx", folder / "small", feeds, SAMPLES, mst="off", small_weights=True
+    )
+
+
 def agrees(
     case: Case,
     machine: Machine,
@@ -78,6 +88,11 @@ def agrees(
 @pytest.mark.parametrize("own", OWN, indirect=True)
 def test_the_projects_networks(own: Case, machine: Machine) -> None:
     agrees(own, machine)
+
+
+@for_each_machine
+def test_weights_stored_as_differences(small: Case, machine: Machine) -> None:
+    agrees(small, machine)
 
 
 @for_each_machine

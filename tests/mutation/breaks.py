@@ -28,6 +28,7 @@ FCONV, GEMM, POOL, REDUCE = "test_f32_conv.py", "test_f32_gemm.py", "test_f32_po
 ICONV, IDEPTH, WINOGRAD, PLAIN = "test_iconv.py", "test_idepthwise.py", "test_iwinograd.py", "test_plain_products.py"
 SLICED, FUNCTIONS, DOTS, EVENTS = "test_sliced.py", "test_functions.py", "test_bdots.py", "test_f32_events.py"
 SPARSE = "test_f32_sparse.py"
+DELTAS = "test_deltas.py"
 TAP, RIGHT = "i < g->taps_h; i++", "(ptrdiff_t)j * g->tap_words"
 
 BREAKS = (
@@ -150,6 +151,33 @@ BREAKS = (
         "j < g->taps_w; j++",
         "j + 1 < g->taps_w; j++",
         GROUPED + AVX2,
+    ),
+    Break(
+        "weights from differences",
+        "no complements",
+        "deltas.h",
+        "(valid & turn)",
+        "(valid & turn & 0)",
+        DELTAS + PORTABLE,
+    ),
+    Break(
+        "weights from differences",
+        "the tap before",
+        "deltas.h",
+        "at - tap >= g->tap_bits",
+        "at - tap > g->tap_bits",
+        DELTAS + PORTABLE,
+    ),
+    Break(
+        "weights from differences",
+        "long runs cut short",
+        "deltas.h",
+        "if (!(v >> zeros & 1)) continue;",
+        "",
+        DELTAS + PORTABLE,
+    ),
+    Break(
+        "weights from differences", "the first plane alone", "deltas.h", "u < copied", "u < 0 * copied", DELTAS + AVX2
     ),
     Break(
         "packing",

@@ -80,6 +80,18 @@ def test_nothing_is_reported(
         np.testing.assert_array_equal(got, truth)
 
 
+@pytest.mark.parametrize(("target", "using"), [("portable", ADDRESS), ("portable", MEMORY), ("avx2", ADDRESS)])
+def test_nothing_is_reported_of_weights_that_are_decoded(target: str, using: Sanitizer, tmp_path: Path) -> None:
+    if (reason := why_not(target)) is not None:
+        pytest.skip(reason)
+    path = MODELS[0].parent / "mst" / "digits_mst_d20.onnx"
+    feeds = {"x": np.load(path.with_name(f"{path.stem}_golden.npz"))["x"][:3]}
+    artifact = compile(path, target=target, out=tmp_path / "made", emit=("c",), small_weights=True)
+    wanted = build_fast(artifact, target).run(None, feeds)
+    for got, truth in zip(run(artifact, feeds, using, tmp_path), wanted, strict=True):
+        np.testing.assert_array_equal(got, truth)
+
+
 def test_a_library_is_loaded_and_unloaded_again_and_again(
     made: Callable[..., tuple[Artifact, Feeds, list[np.ndarray]]], tmp_path: Path
 ) -> None:
