@@ -91,6 +91,9 @@ def _totals(found: Report) -> Iterator[tuple[str, str]]:
         trees = f", {found.tree_seconds * 1e6:,.1f} µs with every tree that can be" if found.tree_seconds else ""
         yield "time", f"{found.seconds * 1e6:,.1f} µs a call for {found.target}{trees}"
         yield "memory", f"arena {found.arena_bytes:,} bytes, constants as compiled {found.compiled_bytes:,} bytes"
+    if found.small_seconds is not None and found.small_compiled_bytes != found.compiled_bytes:
+        memory = f"arena {found.small_arena_bytes:,} bytes, constants {found.small_compiled_bytes:,} bytes"
+        yield "small", f"{memory}, {found.small_seconds * 1e6:,.1f} µs a call with --small-weights"
 
 
 def _bit_ops(label: str, found: BitOps) -> Iterator[tuple[str, str]]:
@@ -132,7 +135,7 @@ def _costs(found: Costs) -> Iterator[tuple[str, str]]:
 
 _TREE_HEAD = (
     f"{'n':>6} {'C':>5} {'ΣD':>9} {'mean d':>7} {'depth':>5} {'equal':>5} {'compl.':>6} {'bit-ops':>8} "
-    f"{'16-bit':>7} {'32-bit':>7} {'64-bit':>7} {'bytes':>17}"
+    f"{'16-bit':>7} {'32-bit':>7} {'64-bit':>7} {'bytes':>26}"
 )
 _OTHER_HEAD = f"{'bits':>6} {'MACs':>15} {'weights':>11}"
 
@@ -145,9 +148,10 @@ def _tree_line(layer: Layer) -> Text:
     tree = layer.tree
     assert tree is not None
     words = " ".join(f"{100 * share:5.1f} %" for share in tree.words.values())
+    stored = "-" if tree.stored_bytes is None else f"{tree.stored_bytes:,}"
     return Text(
         f"{tree.n:>6} {tree.channels:>5} {tree.difference:>9,} {tree.mean_distance:>7.3f} {tree.depth:>5} {tree.equal:>5} "
-        f"{tree.complement:>6} {100 * tree.ratio:>6.1f} % {words} {tree.compressed_bytes:>8,}/{tree.plain_bytes:<8,}"
+        f"{tree.complement:>6} {100 * tree.ratio:>6.1f} % {words} {tree.compressed_bytes:>8,}/{stored:>8}/{tree.plain_bytes:<8,}"
         + _time(layer)
         + f"  {first_node(layer.product.node)}"
     )

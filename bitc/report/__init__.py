@@ -37,7 +37,8 @@ class Report:
     """``counted``: bit operations by the published convention (binary convolutions of more than one tap); ``binary``: of all binary layers.
 
     Where time was asked for: ``seconds`` of one call for ``target``, all layers and the rest, without trees, ``tree_seconds`` with every
-    layer on its tree that can be; and what it takes of memory without: the arena and the constants as compiled. Else None.
+    layer on its tree that can be; and what it takes of memory without: the arena and the constants as compiled; ``small_``: all three
+    with small weights. Else None.
     """
 
     name: str
@@ -51,6 +52,9 @@ class Report:
     tree_seconds: float | None
     arena_bytes: int | None
     compiled_bytes: int | None
+    small_seconds: float | None
+    small_arena_bytes: int | None
+    small_compiled_bytes: int | None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: all fields and what follows from them, but for the weights themselves."""
@@ -67,6 +71,9 @@ class Report:
             "tree_seconds": self.tree_seconds,
             "arena_bytes": self.arena_bytes,
             "compiled_bytes": self.compiled_bytes,
+            "small_seconds": self.small_seconds,
+            "small_arena_bytes": self.small_arena_bytes,
+            "small_compiled_bytes": self.small_compiled_bytes,
             "layers": layers,
         }
 
@@ -82,14 +89,14 @@ def report(
 ) -> Report:
     """Count ``model``'s products and grow the trees of its binary layers; ``inputs`` (samples by name) measure firing rates.
 
-    With ``time`` it is compiled for ``target`` twice, without trees and with as many as can be, and its layers are timed. Raises a
-    :class:`bitc.errors.BitcError` where importing, and with ``time`` compiling and running, does.
+    With ``time`` it is compiled for ``target`` three times, without trees, with as many as can be, and with small weights, and its layers
+    are timed. Raises a :class:`bitc.errors.BitcError` where importing, and with ``time`` compiling and running, does.
     """
     options = options if options is not None else Options()
     found, other = products(model, options, inputs)
-    timed, on_trees = (
-        explain(model, target=target, options=replace(options, mst=mst), time=True, progress=progress) if time else None
-        for mst in ("off", "on")
+    builds = replace(options, mst="off"), replace(options, mst="on"), replace(options, mst="off", small_weights=True)
+    timed, on_trees, small = (
+        explain(model, target=target, options=build, time=True, progress=progress) if time else None for build in builds
     )
     seconds, tree_seconds = _by_node(timed), _by_node(on_trees)
     layers = tuple(
@@ -114,6 +121,9 @@ def report(
         tree_seconds=on_trees.seconds if on_trees else None,
         arena_bytes=timed.arena_bytes if timed else None,
         compiled_bytes=timed.weight_bytes if timed else None,
+        small_seconds=small.seconds if small else None,
+        small_arena_bytes=small.arena_bytes if small else None,
+        small_compiled_bytes=small.weight_bytes if small else None,
     )
 
 

@@ -44,7 +44,7 @@ def page(found: Report) -> str:
     if trees:
         parts += [
             "<h2>Trees of the binary layers</h2>",
-            _table((*_TREE, "bytes as code", "plain"), map(_tree_row, trees)),
+            _table((*_TREE, "bytes as code", "stored", "plain"), map(_tree_row, trees)),
         ]
         parts += [_figure(bars(_distances(trees)), "Mean share of weights in which a channel differs from its parent.")]
         parts += [_figure(tree(layer.tree), _tree_caption(layer)) for layer in trees if layer.tree is not None]
@@ -73,6 +73,8 @@ def _totals(found: Report) -> Iterator[tuple[str, ...]]:
         yield f"µs of a call, {found.target}", _microseconds(found.seconds)
         yield "µs of a call, every tree that can be", _microseconds(found.tree_seconds)
         yield "memory", f"arena {found.arena_bytes:,} bytes, constants as compiled {found.compiled_bytes:,} bytes"
+        small = f"arena {found.small_arena_bytes:,} bytes, constants {found.small_compiled_bytes:,} bytes"
+        yield "with small weights", f"{small}, {_microseconds(found.small_seconds)} µs"
 
 
 def _with_time(head: Sequence[str], found: Report) -> tuple[str, ...]:
@@ -98,7 +100,8 @@ def _tree_row(layer: Layer) -> tuple[str, ...]:
     counts = (facts.n, facts.channels, facts.difference)
     words = (f"{100 * share:.1f} %" for share in facts.words.values())
     edges = (f"{facts.mean_distance:.3f}", str(facts.depth), str(facts.equal), str(facts.complement))
-    sizes = (f"{facts.compressed_bytes:,}", f"{facts.plain_bytes:,}")
+    stored = "" if facts.stored_bytes is None else f"{facts.stored_bytes:,}"
+    sizes = (f"{facts.compressed_bytes:,}", stored, f"{facts.plain_bytes:,}")
     return (
         layer.product.node,
         *(f"{count:,}" for count in counts),

@@ -13,6 +13,7 @@ from math import ceil, lgamma, log, log2
 
 import numpy as np
 
+from bitc.ir.channel_deltas import MOST_CHANNELS, encoded
 from bitc.ir.channel_tree import ChannelTree, channel_tree
 from bitc.report.metrics import BitOps
 from bitc.report.products import Product
@@ -37,7 +38,8 @@ class TreeFacts:
 
     ``depth``: the most edges from a root; ``equal`` and ``complement``: edges at distance zero and edges to a complement.
     ``words``: for words of 16, 32 and 64 input channels of a tap the share that must be read where words without a difference are
-    skipped. ``compressed_bytes``: an enumerative code of parents and differences; ``plain_bytes``: the weights themselves.
+    skipped. ``compressed_bytes``: an enumerative code of parents and differences; ``stored_bytes``: the stream that ``--small-weights``
+    stores, None of several groups; ``plain_bytes``: the weights themselves.
     """
 
     n: int
@@ -51,6 +53,7 @@ class TreeFacts:
     words: dict[int, float]
     plain_bytes: int
     compressed_bytes: int
+    stored_bytes: int | None
     edges: tuple[Edge, ...]
 
     @property
@@ -84,8 +87,14 @@ def tree_facts(product: Product) -> TreeFacts | None:
         words={width: _words_read(product, edges, width) for width in WORDS},
         plain_bytes=ceil(product.rows.size / 8),
         compressed_bytes=ceil((groups * n + sum(_code_bits(n, channels, edge.bits) for edge in edges)) / 8),
+        stored_bytes=_stored_bytes(product.rows, trees),
         edges=edges,
     )
+
+
+def _stored_bytes(rows: np.ndarray, trees: Sequence[ChannelTree]) -> int | None:
+    single = len(trees) == 1 and rows.shape[1] <= MOST_CHANNELS
+    return encoded(rows[0], trees[0]).nbytes if single else None
 
 
 def _edges(group: int, tree: ChannelTree) -> Iterator[Edge]:

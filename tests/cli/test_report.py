@@ -49,6 +49,8 @@ def test_times_where_asked_for(capsys: Capture) -> None:
     assert found["target"] == "portable"
     assert found["arena_bytes"] > 0
     assert found["compiled_bytes"] > found["weight_bytes"]["by_bits"]["1"]
+    assert found["small_compiled_bytes"] <= found["compiled_bytes"]
+    assert min(found["small_arena_bytes"], found["small_seconds"]) > 0
     for key in ("seconds", "tree_seconds"):
         assert all(layer[key] > 0 for layer in found["layers"])
         assert found[key] > max(layer[key] for layer in found["layers"])

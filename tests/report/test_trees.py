@@ -7,6 +7,8 @@ from math import comb, log2
 import numpy as np
 import pytest
 
+from bitc.ir.channel_deltas import encoded
+from bitc.ir.channel_tree import channel_tree
 from bitc.report.trees import TreeFacts, bit_ops, tree_facts
 from tests.report.making import product
 
@@ -38,6 +40,10 @@ def test_a_planted_chain() -> None:
     child = log2(20) + 1 + log2(2001) + log2(comb(2000, 10))
     assert found.compressed_bytes == np.ceil((2000 + 19 * child) / 8)
     assert found.plain_bytes == 5000
+    rows = planted(20, 2000, 10)
+    assert facts_of(rows[np.newaxis]).stored_bytes == encoded(rows, channel_tree(rows)).nbytes
+    assert found.compressed_bytes < found.stored_bytes < 1.2 * found.compressed_bytes  # type: ignore[operator]
+    assert facts_of(np.stack([rows, rows])).stored_bytes is None
 
 
 def test_equal_rows_and_complements_cost_nothing() -> None:
