@@ -32,9 +32,11 @@ from bitc.errors import BitcError
 from bitc.passes.equal_channels import EqualChannels
 from bitc.passes.pipeline import pipeline_text
 
-SIZES = ((56, 64), (28, 128), (14, 256))
+SIZES = ((56, 64), (28, 128), (14, 256), (7, 512))
 DISTANCES = (0.05, 0.1, 0.2)
 LAYERS = 3
+FORMS = {"trees": "on", "skipping": "skipping", "tables": "tables"}
+"""Of products with pixels for lanes, and ``mst`` that makes all have them."""
 SCALAR = ("-fno-tree-vectorize", "-fno-tree-slp-vectorize", "-mno-popcnt")
 
 Weights = Callable[[np.random.Generator, int], np.ndarray]
@@ -66,7 +68,7 @@ def equal(own: float) -> Weights:
 def builds_of(target: str, own: bool) -> dict[str, dict[str, str]]:
     """The options of the libraries that are compared, by what they do."""
     if not own:
-        return {"trees": {"mst": "on"}, "tables": {"mst": "tables"}, "words": {"mst": "off"}}
+        return {form: {"mst": mst} for form, mst in FORMS.items()} | {"words": {"mst": "off"}}
     passes = (
         step for step in passes_for(find_target(target), Options(mst="off")) if not isinstance(step, EqualChannels)
     )
@@ -122,7 +124,7 @@ def whole_network(model: Path, target: str, rounds: int) -> dict[str, float]:
     where these are the same library."""
     with tempfile.TemporaryDirectory() as folder:
         auto = bitc.compile(model, target=target, out=Path(folder) / "c", emit=("c",))
-        if not any("trees" in layer["form"] or "tables" in layer["form"] for layer in auto.manifest["layers"]):
+        if not any(form in layer["form"] for layer in auto.manifest["layers"] for form in FORMS):
             return {}
         sessions = {
             mst: bitc.compile(model, target=target, out=Path(folder) / mst, mst=mst).session()

@@ -42,11 +42,11 @@ class Options:
     """What changes the result of a compilation, apart from model and target; recorded in the artefact.
 
     ``dims`` binds symbolic dimensions; ``values`` promises the values inputs take; ``sign_zero`` is exact, plus or minus; ``mst`` is auto,
-    on or off; ``pipeline`` replaces the default passes (text). ``limits`` change which models are taken, never a result, and are not
-    recorded. ``tuning`` names a file of measured times (:mod:`bitc.tuning`). ``states``: the outputs that carry inputs to the next call
-    (:mod:`bitc.states`). ``calibrate`` names samples on which firing rates are measured (:mod:`bitc.firing`). ``small_weights``: weights
-    of bits are stored as differences, where that is smaller (:mod:`bitc.passes.store_deltas`); ``mst`` auto is then off, as the lists of
-    such products are larger.
+    on, skipping, tables or off; ``pipeline`` replaces the default passes (text). ``limits`` change which models are taken, never a
+    result, and are not recorded. ``tuning`` names a file of measured times (:mod:`bitc.tuning`). ``states``: the outputs that carry
+    inputs to the next call (:mod:`bitc.states`). ``calibrate`` names samples on which firing rates are measured (:mod:`bitc.firing`).
+    ``small_weights``: weights of bits are stored as differences, where that is smaller (:mod:`bitc.passes.store_deltas`); ``mst`` auto is
+    then off, as the lists of such products are larger.
     """
 
     dims: Mapping[str, int] = field(default_factory=dict)
@@ -92,15 +92,16 @@ def compile(
     """Compile the ONNX file ``path`` into the artefact folder ``out`` (default: ``<name>-<target>`` in the working directory).
 
     ``dims`` binds symbolic dimensions; ``values`` promises which values an input takes; ``sign_zero`` declares what Sign(0) may be;
-    ``mst``: whether products of bits run along trees of their channels, where that is faster (auto), wherever possible (on), or off;
-    ``limits`` bound what the model may ask for; ``tuning``: a file of measured times, which decide between forms of layers; ``tune``
-    measures first what it lacks (by default in the user's cache, :func:`bitc.tuning.tuning_file`); ``trace`` watches the passes;
-    ``profile`` makes a build that times its layers (:mod:`bitc.profile`); ``threads``: how many may share a call, which changes no
-    result; ``pool``: who brings them, ``pthreads`` (default), ``openmp`` or ``none``: the C program that calls. ``c_flags`` are further
-    flags for the C compiler, the last word (``-O1`` builds faster). ``states``: inputs that are states, each with the output that
-    carries it to the next call, or ``"auto"`` (:mod:`bitc.states`); the library then has ``init`` and ``step`` too. ``calibrate``: an
-    .npz of samples, on which it is measured how many inputs of each product are not zero (:mod:`bitc.firing`). ``small_weights``: weights
-    of bits are stored as differences between channels where that is smaller, and decoded as the network runs; ``mst`` auto is then off.
+    ``mst``: whether products of bits run along trees of their channels, where that is faster (auto), wherever possible (on, or skipping
+    what they have in common), by tables, or off; ``limits`` bound what the model may ask for; ``tuning``: a file of measured times, which
+    decide between forms of layers; ``tune`` measures first what it lacks (by default in the user's cache,
+    :func:`bitc.tuning.tuning_file`); ``trace`` watches the passes; ``profile`` makes a build that times its layers (:mod:`bitc.profile`);
+    ``threads``: how many may share a call, which changes no result; ``pool``: who brings them, ``pthreads`` (default), ``openmp`` or
+    ``none``: the C program that calls. ``c_flags`` are further flags for the C compiler, the last word (``-O1`` builds faster).
+    ``states``: inputs that are states, each with the output that carries it to the next call, or ``"auto"`` (:mod:`bitc.states`); the
+    library then has ``init`` and ``step`` too. ``calibrate``: an .npz of samples, on which it is measured how many inputs of each product
+    are not zero (:mod:`bitc.firing`). ``small_weights``: weights of bits are stored as differences between channels where that is
+    smaller, and decoded as the network runs; ``mst`` auto is then off.
     ``target`` may be a family of targets (``auto``): see :mod:`bitc.codegen.families`.
     Raises a :class:`bitc.errors.BitcError`; then nothing is written.
     """

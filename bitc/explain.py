@@ -64,6 +64,8 @@ FAMILIES: Mapping[str, Family] = {
     "k.dots": _BITS,
     "k.sliced_acc": _BITS,
     "k.sliced_bits": _BITS,
+    "k.skip_acc": _BITS,
+    "k.skip_bits": _BITS,
     "k.iconv": _INTEGERS,
     "k.iconv_placed": _INTEGERS,
     "k.icoded": _CODED,

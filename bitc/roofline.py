@@ -174,7 +174,16 @@ def bound(layer: Mapping[str, Any], peaks: Peaks, weight_bytes: int) -> Bound | 
 def arithmetic(layer: Mapping[str, Any]) -> str | None:
     """The one of :data:`KINDS` that the layer's kernel computes in, None for kernels without a peak."""
     match layer["op"]:
-        case "k.bconv_acc" | "k.bconv_bits" | "k.dots" | "k.pair_acc" | "k.sliced_acc" | "k.sliced_bits":
+        case (
+            "k.bconv_acc"
+            | "k.bconv_bits"
+            | "k.dots"
+            | "k.pair_acc"
+            | "k.sliced_acc"
+            | "k.sliced_bits"
+            | "k.skip_acc"
+            | "k.skip_bits"
+        ):
             return "bits"
         case "k.iconv" | "k.iconv_placed":
             return "bytes" if layer["form"] == "int8 x int8" else "words"

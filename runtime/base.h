@@ -19,9 +19,6 @@
 #define BITC_RESTRICT __restrict__
 /* Inlined whatever its size, so that constant arguments specialise the body. */
 #define BITC_INLINE static inline __attribute__((always_inline))
-/* Pins a vector value in its register at this point: gcc otherwise postpones the additions of an accumulator chain and
- * spills all their operands. */
-#define BITC_BARRIER(v) __asm__("" : "+x"(v))
 /* Makes a pointer or integer one that the compiler knows nothing of: what is loaded through it is loaded again, not kept. */
 #define BITC_FRESH(v) __asm__("" : "+r"(v))
 /* The same of a pointer once the integer v has been computed: nothing is loaded through it before. */
@@ -30,7 +27,6 @@
 #define BITC_ALIGN(n)
 #define BITC_RESTRICT
 #define BITC_INLINE static inline
-#define BITC_BARRIER(v) ((void)0)
 #define BITC_FRESH(v) ((void)0)
 #define BITC_AFTER(p, v) ((void)(v))
 #endif
@@ -65,6 +61,14 @@
 #define BITC_ONCE __attribute__((noinline, unused)) static
 #else
 #define BITC_ONCE static inline
+#endif
+
+/* Pins a vector value in its register at this point: gcc otherwise postpones the additions of an accumulator chain and
+ * spills all their operands. */
+#if defined(__GNUC__) && defined(__AVX2__)
+#define BITC_BARRIER(v) __asm__("" : "+x"(v))
+#else
+#define BITC_BARRIER(v) ((void)0)
 #endif
 
 /* The AVX-512 registers 16..31 need their own constraint letter. */

@@ -28,10 +28,11 @@ class SignZero(StrEnum):
 
 
 class Mst(StrEnum):
-    """Whether products of bits run on planes of pixels, along trees of their channels or by tables."""
+    """Whether products of bits run with pixels for lanes, along trees of their channels, adding or skipping, or by tables."""
 
     AUTO = "auto"
     ON = "on"
+    SKIPPING = "skipping"
     TABLES = "tables"
     OFF = "off"
 
@@ -61,7 +62,7 @@ MstOption = Annotated[
     Mst,
     typer.Option(
         "--mst",
-        help="Compute channels of bits from one another: where it is faster, wherever possible (by shared tables), or never.",
+        help="Compute channels of bits from one another: where it is faster, wherever possible (or by skipping, or tables), or never.",
     ),
 ]
 StateOption = Annotated[

@@ -131,6 +131,8 @@ def layer(op: Op, functions: list[str]) -> dict[str, Any]:
         "k.pair_acc",
         "k.sliced_acc",
         "k.sliced_bits",
+        "k.skip_acc",
+        "k.skip_bits",
         "k.fconv",
         "k.fconv_w1",
         "k.fconv_events",
@@ -159,6 +161,9 @@ def form(op: Op) -> str:
         case "k.sliced_acc" | "k.sliced_bits":
             planes, how = op.attrs["planes"], "tables" if op.attrs["triples"] else "trees"
             return f"1x1 bit, {how}" if planes == 1 else f"{planes} planes x 1 bit, {how}"
+        case "k.skip_acc" | "k.skip_bits":
+            planes = op.attrs["planes"]
+            return "1x1 bit, skipping" if planes == 1 else f"{planes} planes x 1 bit, skipping"
         case "k.dots":
             sides = [op.attrs[key].planes for key in ("x_levels", "y_levels")]
             counted = [f"{count} plane{'s' * (count > 1)}" for count in sides]

@@ -47,7 +47,7 @@ _CHANNEL_OPERANDS = {
 }
 """Products that can make some of their channels, and how many operands they have where there is one group."""
 
-_SLICED = ("k.sliced_acc", "k.sliced_bits")
+_BY_LANES = ("k.sliced_acc", "k.sliced_bits", "k.skip_acc", "k.skip_bits")
 
 _FEW_CHANNELS = 16
 """A map over fewer goes through all pixels in one loop, which parts would cut short."""
@@ -102,7 +102,7 @@ def scratch_rows(op: Op, share: Share) -> dict[Value, int]:
     """The values of which each part needs its own, and how many rows of each."""
     if op.name == "k.rows":
         return dict.fromkeys(inner_values(op.attrs["body"]), band(op, share))
-    if op.name in ("k.icoded_rows", *_SLICED):
+    if op.name in ("k.icoded_rows", *_BY_LANES):
         return dict.fromkeys(op.results[1:], 1)
     return dict.fromkeys(op.results[1:], band(op, share)) if op.name == "k.iwinograd" else {}
 
@@ -129,7 +129,7 @@ def _axis(op: Op) -> tuple[Axis, int, int] | None:
         return "stack", op.attrs["stack"], 1
     if op.name in ("k.softmax", "k.reduce"):
         return "stack", op.attrs["outer"], 1
-    if op.name in _SLICED:
+    if op.name in _BY_LANES:
         geometry = plane_geometry(*(op.attrs[key] for key in ("taps", "strides", "dilations", "size")))
         lanes = op.attrs["lanes"]
         return "lanes", geometry.blocks(op.attrs["size"], lanes) * lanes, lanes

@@ -27,7 +27,8 @@ def random_setting(choose: Random, qonnx_share: float = 0.15) -> Setting:
     qonnx = choose.random() < qonnx_share
     free = choose.random() < 0.4
     opset = choose.choice([13, 15, 17]) if qonnx else choose.choice(OPSETS)
-    options = (("mst", "on"),) if choose.random() < 0.3 else ()
+    forced = choose.random()
+    options = (("mst", "on" if forced < 0.18 else "skipping"),) if forced < 0.3 else ()
     return Setting(opset, choose.choice([1, 1, 2, 3]), free, qonnx, options)
 
 

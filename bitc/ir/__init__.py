@@ -13,6 +13,7 @@ from bitc.ir import (  # noqa: F401  (declare the ops)
     k_move,
     k_pairs,
     k_planes,
+    k_skip,
     k_sliced,
     k_sparse,
     nn_elementwise,

@@ -50,6 +50,25 @@ class ChannelTree:
         """(n + sum of |D|) / (n C), the published measure of both operations and parameters."""
         return (self.terms + self.total) / (self.terms * len(self.parent)) if self.terms else 1.0
 
+    def slots(self) -> tuple[np.ndarray, int]:
+        """A place for each channel's counts, int64 [C], while they are read, and how many places that takes; the last child of a
+        parent takes over its place."""
+        waiting = np.bincount(self.parent[self.parent != ROOT], minlength=len(self.parent))
+        slot, free, most = np.zeros(len(self.parent), int), list[int](), 0
+        for c in self.order.tolist():
+            up = int(self.parent[c])
+            if up != ROOT:
+                waiting[up] -= 1
+            if up != ROOT and not waiting[up]:
+                slot[c] = slot[up]
+            elif free:
+                slot[c] = free.pop()
+            else:
+                slot[c], most = most, most + 1
+            if not waiting[c]:
+                free.append(int(slot[c]))
+        return slot, most
+
 
 def hamming(rows: np.ndarray) -> np.ndarray:
     """How many bits each two rows of ``rows`` [C, n] (bool) differ in: int64 [C, C].

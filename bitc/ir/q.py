@@ -101,7 +101,7 @@ class CodeConv(OpDecl):
 
     ``exact`` records that the file's own float32 evaluation of this product has no rounding either, in any order of summation.
     ``form`` names the kernels it is meant for where that is not plain from its levels: ``pairs`` (:mod:`bitc.ir.pairs`), ``trees`` or
-    ``tables`` (:mod:`bitc.ir.sliced`).
+    ``tables`` (:mod:`bitc.ir.sliced`), ``skipping`` (:mod:`bitc.ir.skipping`).
     """
 
     operands = ("x", "w")

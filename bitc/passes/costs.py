@@ -108,6 +108,34 @@ SLICED: dict[str, Sliced] = {
 avx2, which is why majorities cost more there."""
 
 
+@dataclass(frozen=True, slots=True)
+class Skipping:
+    """Figures of products that skip nibbles (:mod:`bitc.ir.skipping`), in nanoseconds. For each block of vectors: ``entry_ns``: a nibble
+    of a node besides its vectors, ``node_ns``: a node besides them. For each vector of 32 pixels: ``count_ns``: a nibble looked up,
+    ``follow_ns``: a parent's counts taken over, ``test_ns``: a bit of a result. ``input_ns``: an activation spread, ``output_ns``: a bit of
+    a result, packed; ``number_ns``: an int32 result."""
+
+    entry_ns: float
+    count_ns: float
+    node_ns: float
+    follow_ns: float
+    test_ns: float
+    input_ns: float
+    output_ns: float
+    number_ns: float
+
+
+SKIPPING: dict[str, Skipping] = {
+    "portable": Skipping(
+        entry_ns=1, count_ns=25, node_ns=10, follow_ns=30, test_ns=40, input_ns=0.3, output_ns=0.1, number_ns=2
+    ),
+    "avx2": Skipping(
+        entry_ns=0.2, count_ns=0.28, node_ns=8, follow_ns=3, test_ns=3, input_ns=0.03, output_ns=0.03, number_ns=2
+    ),
+}  # fmt: skip
+"""By instruction set, measured as :data:`COSTS` are; avx512 runs the kernels of avx2."""
+
+
 TWIN_NS = 1.0
 """Comparing a word of one plane with that of the other, for a pixel; measured on avx2."""
 
@@ -172,6 +200,16 @@ def _sliced_ns(work: Work, costs: Sliced, blocks: int, planes: int, bits: int) -
     made = work.pixels * work.out_c
     ends = made * bits * costs.output_ns if bits else made * costs.number_ns
     return blocks * of_block + work.inputs * planes * costs.input_ns + ends
+
+
+def skipping_ns(work: Work, costs: Skipping, vectors: int, blocks: int, planes: int, entries: int, bits: int) -> float:
+    """A product of ``planes`` planes along trees whose nodes have ``entries`` nibbles, in ``blocks`` blocks of ``vectors`` vectors; it
+    ends with ``bits`` bits a channel, or with numbers where that is 0."""
+    of_entry = costs.entry_ns + vectors * costs.count_ns
+    of_node = costs.node_ns + vectors * (costs.follow_ns + bits * costs.test_ns)
+    made = work.pixels * work.out_c
+    ends = made * bits * costs.output_ns if bits else made * costs.number_ns
+    return blocks * (entries * of_entry + work.out_c * of_node) + work.inputs * planes * costs.input_ns + ends
 
 
 def pairs_ns(work: Work, costs: Costs) -> float:

@@ -19,13 +19,18 @@ from bitc.ir import CodeType, Graph, Op, Value
 from bitc.ir.bit_moves import picked_bits
 from bitc.ir.packing import WORD_BITS, WeightForm, pack_bits, pack_grouped_weights, pack_weights
 from bitc.ir.pairs import pair_words, table_of, worth_of
+from bitc.passes.lower_skipping import skip_acc, skip_bits
 from bitc.passes.lower_sliced import BitProduct, sliced_acc, sliced_bits
 from bitc.passes.lowering import Lowering, Refused
 from bitc.passes.padding import code_constant
 
 GROUPED_BLOCK = 8
-SLICED_FORMS = ("trees", "tables")
-"""Of products on planes of pixels (:mod:`bitc.ir.sliced`)."""
+PIXEL_FORMS = {
+    "trees": (sliced_acc, sliced_bits),
+    "tables": (sliced_acc, sliced_bits),
+    "skipping": (skip_acc, skip_bits),
+}
+"""Of products whose lanes are pixels: on planes of bits (:mod:`bitc.ir.sliced`), or of nibbles (:mod:`bitc.ir.skipping`); how each ends."""
 
 NEVER = np.iinfo(np.int32).max
 
@@ -82,7 +87,7 @@ def _kernel(product: Op) -> np.ndarray:
     return codes if product.name == "q.conv" else codes.T.reshape(codes.shape[1], codes.shape[0], 1, 1)
 
 
-def _signs(product: Op) -> np.ndarray:
+def product_signs(product: Op) -> np.ndarray:
     """The signs ±1 of weights ±a, as :func:`_kernel`."""
     codes = _kernel(product)
     if not np.isin(codes, (-_unit(product), _unit(product))).all():
@@ -109,7 +114,7 @@ def _source(product: Op) -> CodeType:
 
 def base_table(product: Op, border: Op | None) -> np.ndarray:
     """base[class, m], int64: the accumulator where no bit mismatches."""
-    levels, signs = _source(product).levels, _signs(product).astype(np.int64)
+    levels, signs = _source(product).levels, product_signs(product).astype(np.int64)
     per_channel = signs.reshape(signs.shape[0], -1)
     base = (levels.middle_twice * per_channel.sum(axis=1) + levels.step * levels.planes * per_channel.shape[1]) // 2
     base *= _unit(product)
@@ -166,7 +171,7 @@ def _window(product: Op, low: Lowering) -> tuple[Value, dict[str, Any]]:
 
 def _of_bits(product: Op, low: Lowering) -> tuple[Value, dict[str, Any]]:
     """The input buffer of ``product`` and the attributes of a ``k.bconv`` that reads it."""
-    source, signs = _source(product), _signs(product)
+    source, signs = _source(product), product_signs(product)
     form = _form(product, low)
     x, geometry = _window(product, low)
     counts = {"channels": signs.shape[0], "planes": source.levels.planes, "terms": signs[0].size}
@@ -186,7 +191,7 @@ def _form(product: Op, low: Lowering) -> WeightForm:
 
 def _weights(product: Op, low: Lowering) -> tuple[Value, tuple[Value, ...]]:
     """The packed weights; masks and first words of a grouped convolution."""
-    signs, planes, group = _signs(product), _source(product).levels.planes, product.attrs.get("group", 1)
+    signs, planes, group = product_signs(product), _source(product).levels.planes, product.attrs.get("group", 1)
     if group == 1:
         return low.constant(pack_weights(signs, planes, low.forms.bits)), ()
     grouped = pack_grouped_weights(signs, group, planes, GROUPED_BLOCK)
@@ -203,9 +208,9 @@ def _accumulate(product: Op, result: Value, border: Op | None, low: Lowering) ->
     if product.attrs["form"] == "pairs":
         low.put(result, _looked_up(product, border, low))
         return
-    if product.attrs["form"] in SLICED_FORMS:
-        of_bits = _bit_product(product, border, low)
-        low.put(result, sliced_acc(of_bits, base_table(product, border), _step(product), low))
+    if product.attrs["form"] in PIXEL_FORMS:
+        of_bits, (ends, _) = _bit_product(product, border, low), PIXEL_FORMS[product.attrs["form"]]
+        low.put(result, ends(of_bits, base_table(product, border), _step(product), low))
         return
     x, attrs = _of_bits(product, low)
     base = _whole_blocks(base_table(product, border), attrs["block"], 0)
@@ -239,17 +244,19 @@ def _looked_up(product: Op, border: Op | None, low: Lowering) -> Value:
 def _bit_product(product: Op, border: Op | None, low: Lowering) -> BitProduct:
     x, windows = _window(product, low)
     group = product.attrs.get("group", 1)
-    return BitProduct(product, x, _signs(product), _source(product).levels.planes, group, windows, _classes(border))
+    return BitProduct(
+        product, x, product_signs(product), _source(product).levels.planes, group, windows, _classes(border)
+    )
 
 
 def _bits(product: Op, border: Op | None, threshold: Op, low: Lowering) -> None:
     source, (t, descending) = _source(product), threshold_tables(threshold)
-    most = source.levels.planes * _signs(product)[0].size
+    most = source.levels.planes * product_signs(product)[0].size
     table = limits(base_table(product, border), _step(product), t, descending, most)
     halo = low.halo(threshold.result)
-    if product.attrs["form"] in SLICED_FORMS:
-        of_bits = _bit_product(product, border, low)
-        low.put(threshold.result, sliced_bits(of_bits, table, descending, halo, low), halo)
+    if product.attrs["form"] in PIXEL_FORMS:
+        of_bits, (_, ends) = _bit_product(product, border, low), PIXEL_FORMS[product.attrs["form"]]
+        low.put(threshold.result, ends(of_bits, table, descending, halo, low), halo)
         return
     x, attrs = _of_bits(product, low)
     weights, groups = _weights(product, low)

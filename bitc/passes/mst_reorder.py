@@ -1,4 +1,4 @@
-"""``mst-reorder``: products of bits run on planes of pixels, along spanning trees of their channels or by tables, where that costs less."""
+"""``mst-reorder``: products of bits run along spanning trees of their channels, adding or skipping, or by tables, where that costs less."""
 
 from __future__ import annotations
 
@@ -11,16 +11,36 @@ import numpy as np
 from bitc.errors import Diagnostic, OptionError
 from bitc.ir import Builder, CodeType, Graph, Op, Value, rewrite
 from bitc.ir.channel_tree import ChannelTree, channel_tree
+from bitc.ir.skipping import (
+    BITS,
+    MOST_BYTES,
+    MOST_CLASSES,
+    NibblePlanes,
+    nibble_planes,
+    touched_nibbles,
+)
 from bitc.ir.sliced import LANES, MOST_TERMS, plane_geometry, triples_of
 from bitc.passes.base import Pass
-from bitc.passes.costs import COSTS, SLICED, Sliced, Work, plane_ns, tables_ns, trees_ns, twins_ns
+from bitc.passes.costs import (
+    COSTS,
+    SKIPPING,
+    SLICED,
+    Sliced,
+    Work,
+    plane_ns,
+    skipping_ns,
+    tables_ns,
+    trees_ns,
+    twins_ns,
+)
 from bitc.passes.facts import INT32
 from bitc.passes.integers import runs_as_bits
-from bitc.passes.lower_codes import fused_threshold, threshold_tables
+from bitc.passes.lower_codes import fused_threshold, product_signs, threshold_tables
 from bitc.passes.padding import code_constant
 from bitc.passes.split_planes import work_of
 
-USES = ("auto", "on", "tables", "off")
+_FORMS = {"on": "trees", "skipping": "skipping", "tables": "tables"}
+USES = ("auto", *_FORMS, "off")
 
 SURE = 0.9
 """Planes of pixels are taken where they should cost less than this part of the other form: the figures are good to a tenth."""
@@ -40,12 +60,14 @@ class MstReorder(Pass):
 
     exact in integers. Products so marked (``form = "trees"``) run on planes of pixels, where a weight costs one addition, in the tree's
     order; each channel's results are written to its own place, so no reader is affected and nothing needs to be permuted. A grouped
-    product has a tree for each group. Without a tree (``form = "tables"``) each channel is the sum of majorities of three terms, looked
-    up in tables that all share (:func:`bitc.ir.sliced.tables_of`): half as many additions as weights, whatever they are.
+    product has a tree for each group. With ``form = "skipping"`` pixels are bytes instead, fewer of which fill a vector, and four terms at
+    a time are skipped where they agree or looked up (:mod:`bitc.ir.skipping`). Without a tree (``form = "tables"``) each channel is the
+    sum of majorities of three terms, looked up in tables that all share (:func:`bitc.ir.sliced.tables_of`): half as many additions as
+    weights, whatever they are.
 
-    ``use``: ``auto`` marks what ``costs`` (:mod:`bitc.passes.costs`) says is faster so, ``on`` whatever can have a tree, ``tables``
-    whatever can do without, ``off`` nothing. The graph's attribute ``form_costs`` gets (ONNX node, text) for each product it weighed or
-    declined; where all there is to gain is less than :data:`LEAST_GAIN_NS`, nothing is weighed.
+    ``use``: ``auto`` marks what ``costs`` (:mod:`bitc.passes.costs`) says is faster so, ``on`` whatever can have a tree, ``skipping`` and
+    ``tables`` whatever can be computed so, ``off`` nothing. The graph's attribute ``form_costs`` gets (ONNX node, text) for each product
+    it weighed or declined; where all there is to gain is less than :data:`LEAST_GAIN_NS`, nothing is weighed.
     """
 
     name: ClassVar[str] = "mst-reorder"
@@ -69,7 +91,9 @@ class MstReorder(Pass):
                 return None
             threshold = fused_threshold(op, graph, users)
             bits = threshold.operands[1].shape[1] if threshold is not None else 0
-            choice = _Weighing(op, self.costs, bits).choice(self.use)
+            border = next((user for user in users[op.result] if user.name == "q.border"), None)
+            classes = border.operands[1].shape[0] if border is not None else 1
+            choice = _Weighing(op, self.costs, bits, classes).choice(self.use)
             if self.use != "auto" or choice.plain_ns >= LEAST_GAIN_NS:
                 weighed.append((op.loc, choice.text))
             return (
@@ -103,43 +127,83 @@ def _why_not(op: Op) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Weighing:
-    """What a product costs in its forms, where it ends in ``bits`` bits a channel, or in numbers."""
+    """What a product of ``classes`` border classes costs in its forms, where it ends in ``bits`` bits a channel, or in numbers."""
 
     op: Op
     isa: str
     bits: int
+    classes: int = 1
 
     def choice(self, use: str) -> Choice:
-        """The best form, or the one that ``use`` wants. Trees are not looked for where even equal channels would cost more."""
+        """The best form, or the one that ``use`` wants where there is it."""
         plain_ns = self.plain_ns
         forms = {"": (plain_ns, f"{self.planes}x1 planes {_us(plain_ns)}")}
         if self.triples and use in ("auto", "tables"):
             forms["tables"] = (self.tables_ns, f"tables {_us(self.tables_ns)}")
-        if use in ("auto", "on"):
-            forms["trees"] = self.trees(min(ns for ns, _ in forms.values()) if use == "auto" else float("inf"))
-        wanted = {"on": "trees", "tables": "tables" if self.triples else ""}.get(use)
-        best = min(forms, key=lambda form: forms[form][0]) if wanted is None else wanted
-        gain = plain_ns - forms[best][0]
-        if wanted is None and (forms[best][0] >= SURE * plain_ns or gain < LEAST_GAIN_NS):
-            best = ""
+        forms |= self.along_trees(use, min(ns for ns, _ in forms.values()) if use == "auto" else float("inf"))
+        if use == "auto":
+            best = min(forms, key=lambda form: forms[form][0])
+            if forms[best][0] >= SURE * plain_ns or plain_ns - forms[best][0] < LEAST_GAIN_NS:
+                best = ""
+        else:
+            best = next((form for form in forms if form == _FORMS[use]), "")
         said = [best, *sorted(forms.keys() - {best}, key=lambda form: forms[form][0])]
         return Choice(best, plain_ns, ", ".join(forms[form][1] for form in said))
 
-    def trees(self, enough: float) -> tuple[float, str]:
-        """Nanoseconds along trees, and that as text; a bound below them if it is not less than ``enough``."""
-        terms = self.work.taps * self.work.in_c
-        bound = self.trees_ns(self.work.group * terms)
-        if bound >= enough:
-            return bound, f"trees at least {_us(bound)}"
-        trees = trees_of(self.op)
-        ns = self.trees_ns(self.work.group * terms + sum(tree.total for tree in trees))
-        distance = float(np.mean([tree.mean_distance for tree in trees]))
-        depth = max(int(tree.depth.max()) for tree in trees)
-        return ns, f"trees {_us(ns)} (d {distance:.3f}, depth {depth})"
+    def along_trees(self, use: str, enough: float) -> dict[str, tuple[float, str]]:
+        """Nanoseconds of the forms along trees that ``use`` asks for, and that as text. Trees are not looked for where even equal
+        channels would cost ``enough``; then it is what that would cost."""
+        work, layout, bounds = self.work, self.layout, dict[str, float]()
+        roots = work.group * work.taps * work.in_c
+        if use in ("auto", "on"):
+            bounds["trees"] = self.trees_ns(roots)
+        if use in ("auto", "skipping") and layout is not None:
+            bounds["skipping"] = self.skipping_ns(layout, self.planes * roots // BITS)
+        forms = {form: (ns, f"{form} at least {_us(ns)}") for form, ns in bounds.items()}
+        looked = {form for form, ns in bounds.items() if ns < enough}
+        trees = trees_of(self.op) if looked else []
+        if "trees" in looked:
+            ns = self.trees_ns(roots + sum(tree.total for tree in trees))
+            distance = float(np.mean([tree.mean_distance for tree in trees]))
+            depth = max(int(tree.depth.max()) for tree in trees)
+            forms["trees"] = ns, f"trees {_us(ns)} (d {distance:.3f}, depth {depth})"
+        if "skipping" in looked and layout is not None:
+            entries = touched_nibbles(product_signs(self.op), work.group, self.planes, trees)
+            ns, every = self.skipping_ns(layout, entries), self.planes * work.taps * work.in_c * work.out_c / BITS
+            forms["skipping"] = ns, f"skipping {_us(ns)} ({min(1.0, entries / every):.0%} of nibbles)"
+        return forms
 
     def trees_ns(self, added: int) -> float:
         """Nanoseconds along trees that add ``added`` terms a plane."""
         return trees_ns(self.work, self.costs, self.lanes, self.blocks, self.planes, added, self.bits)
+
+    def skipping_ns(self, layout: NibblePlanes, entries: int) -> float:
+        """Nanoseconds along trees whose nodes have so many nibbles."""
+        costs = SKIPPING.get(self.isa, SKIPPING["avx2" if self.isa == "avx512" else "portable"])
+        return skipping_ns(
+            self.work, costs, layout.vectors, self.images * layout.blocks, self.planes, entries, self.bits
+        )
+
+    @property
+    def layout(self) -> NibblePlanes | None:
+        """How nibbles of pixels would lie, None where they cannot."""
+        op, work = self.op, self.work
+        window: dict[str, tuple[int, ...]] = {
+            "taps": (1, 1),
+            "strides": (1, 1),
+            "dilations": (1, 1),
+            "size": (1, work.pixels),
+        }
+        if op.name == "q.conv":
+            kernel, size = op.operands[1].shape[2:], op.result.shape[2:]
+            window = {"taps": kernel, "strides": op.attrs["strides"], "dilations": op.attrs["dilations"], "size": size}
+        layout = nibble_planes({**window, "planes": self.planes, "in_channels": work.in_c * work.group})
+        return layout if layout.total_bytes <= MOST_BYTES and self.classes <= MOST_CLASSES else None
+
+    @property
+    def images(self) -> int:
+        """Each of which its kernel is called for."""
+        return self.op.result.shape[0] if self.op.name == "q.conv" else 1
 
     @property
     def plain_ns(self) -> float:

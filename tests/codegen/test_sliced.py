@@ -1,4 +1,4 @@
-"""Networks whose products of bits run along trees or by tables: the q graph, the k graph and the generated C give the same bits."""
+"""Networks whose products of bits run along trees, adding or skipping, or by tables: q graph, k graph and C give the same bits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bitc.passes.mst_reorder import MstReorder
 
 
 def agree(graph: Graph, target_name: str, folder: Path, compiler: str = "gcc", use: str = "on") -> None:
-    """Run ``graph`` all three ways on random inputs, with trees (or ``tables``) wherever they can be."""
+    """Run ``graph`` all three ways on random inputs, with trees (or ``skipping``, ``tables``) wherever they can be."""
     target = TARGETS[target_name]
     if (reason := why_not(target.isa)) is not None:
         pytest.skip(reason)
@@ -33,34 +33,37 @@ def agree(graph: Graph, target_name: str, folder: Path, compiler: str = "gcc", u
 
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.__name__)
 @pytest.mark.parametrize("target", ["portable", "avx2"])
-@pytest.mark.parametrize("use", ["on", "tables"])
+@pytest.mark.parametrize("use", ["on", "skipping", "tables"])
 def test_networks(net: Callable[[], Graph], target: str, use: str, tmp_path: Path) -> None:
     agree(prepared(net()), target, tmp_path, use=use)
 
 
 @pytest.mark.parametrize("net", [convolutions, grouped], ids=lambda net: net.__name__)
-def test_networks_avx512(net: Callable[[], Graph], tmp_path: Path) -> None:
-    agree(prepared(net()), "avx512", tmp_path)
+@pytest.mark.parametrize("use", ["on", "skipping"])
+def test_networks_avx512(net: Callable[[], Graph], use: str, tmp_path: Path) -> None:
+    agree(prepared(net()), "avx512", tmp_path, use=use)
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("target", ["portable", "avx2"])
 def test_random_chains(seed: int, target: str, tmp_path: Path) -> None:
-    agree(prepared(random_chain(200 + seed)), target, tmp_path)
+    agree(prepared(random_chain(200 + seed)), target, tmp_path, use="skipping" if seed % 2 else "on")
 
 
 @pytest.mark.parametrize("compiler", [name for name in COMPILERS if name != "gcc"])
-def test_clang_gives_the_same_bits(compiler: str, tmp_path: Path) -> None:
-    agree(prepared(convolutions()), "avx2", tmp_path, compiler)
+@pytest.mark.parametrize("use", ["on", "skipping"])
+def test_clang_gives_the_same_bits(compiler: str, use: str, tmp_path: Path) -> None:
+    agree(prepared(convolutions()), "avx2", tmp_path, compiler, use)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_random_chains_in_the_interpreter(seed: int) -> None:
+@pytest.mark.parametrize("use", ["on", "skipping"])
+def test_random_chains_in_the_interpreter(seed: int, use: str) -> None:
     graph = prepared(random_chain(300 + seed))
     inputs = inputs_of(graph, seed)
     wanted = evaluate(graph, inputs)
     for target in TARGETS.values():
-        k = lowered(MstReorder(target.isa, "on").run(graph), target)
+        k = lowered(MstReorder(target.isa, use).run(graph), target)
         same(evaluate(k, inputs), wanted)
         constants: dict = {}
         assert print_graph(parse_graph(print_graph(k, constants), constants), {}) == print_graph(k, {})

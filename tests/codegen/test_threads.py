@@ -58,7 +58,7 @@ def test_any_number_of_threads_gives_the_same_bits(net: Callable[[], Graph], tar
                 identical(shared.run(inputs, items, crew), wanted)
 
 
-@pytest.mark.parametrize("use", ["on", "tables"])
+@pytest.mark.parametrize("use", ["on", "skipping", "tables"])
 @pytest.mark.parametrize("target", ["portable", "avx2"])
 def test_planes_of_pixels_are_shared_by_lanes(use: str, target: str, tmp_path: Path) -> None:
     skip_where_missing(target)

@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from mutation.entry import AVX2, AVX512, NEON, PORTABLE, Break
+from mutation.tree_breaks import TREE_BREAKS
 
-
-@dataclass(frozen=True, slots=True)
-class Break:
-    """The first ``old`` of ``runtime/<file>`` becomes ``new``; ``tests``, a module of tests/runtime and words for -k, must fail."""
-
-    family: str
-    what: str
-    file: str
-    old: str
-    new: str
-    tests: str
-
-    @property
-    def name(self) -> str:
-        """For reports."""
-        return f"{self.file.removesuffix('.h')}: {self.what}"
-
-
-PORTABLE, AVX2, AVX512, NEON = " -k portable", " -k avx2", " -k avx512", " -k neon"
 BCONV, GROUPED, PACK, PAIRS = "test_bconv.py", "test_bconv_grouped.py", "test_bpack.py", "test_bpairs.py"
 FCONV, GEMM, POOL, REDUCE = "test_f32_conv.py", "test_f32_gemm.py", "test_f32_pool.py", "test_f32_reduce.py"
 ICONV, IDEPTH, WINOGRAD, PLAIN = "test_iconv.py", "test_idepthwise.py", "test_iwinograd.py", "test_plain_products.py"
-SLICED, FUNCTIONS, DOTS, EVENTS = "test_sliced.py", "test_functions.py", "test_bdots.py", "test_f32_events.py"
+FUNCTIONS, DOTS, EVENTS = "test_functions.py", "test_bdots.py", "test_f32_events.py"
 SPARSE = "test_f32_sparse.py"
 DELTAS = "test_deltas.py"
 TAP, RIGHT = "i < g->taps_h; i++", "(ptrdiff_t)j * g->tap_words"
@@ -563,61 +545,5 @@ BREAKS = (
         IDEPTH + NEON,
     ),
     Break("half floats", "infinity too early", "half.h", "rounded > 65504.0", "rounded >= 65504.0", "test_half.py"),
-    Break(
-        "bits by trees",
-        "the parity t is never kept",
-        "sliced_sums.h",
-        "r->g->special + 1), sum[0]);",
-        "r->g->special + 1), sum[1]);",
-        SLICED + PORTABLE,
-    ),
-    Break(
-        "bits by trees",
-        "a parent is not negated",
-        "sliced_sums.h",
-        "flip = bitc_lanes_fill(!node[2]);",
-        "flip = bitc_lanes_fill(1);",
-        SLICED + PORTABLE,
-    ),
-    Break("bits by trees", "taps one lane on", "sliced.h", "+ tap[1];", "+ tap[1] + 1;", SLICED + PORTABLE),
-    Break(
-        "bits by trees",
-        "the top plane is never flipped",
-        "sliced_ends.h",
-        "bitc_lanes_fill(flags & 1)",
-        "bitc_lanes_fill(0)",
-        SLICED + PORTABLE,
-    ),
-    Break(
-        "bits by trees",
-        "terms are added that are to be taken off",
-        "sliced_sums.h",
-        "s[k] = bitc_lanes_xor(s[k], flip);",
-        "s[k] = bitc_lanes_xor(s[k], none);",
-        SLICED + PORTABLE,
-    ),
-    Break(
-        "bits by trees",
-        "a table of the wrong signs",
-        "sliced_sums.h",
-        "bitc_lanes_major(not_a, b, c)",
-        "bitc_lanes_major(a, b, c)",
-        SLICED + PORTABLE,
-    ),
-    Break(
-        "bits by trees",
-        "a carry of the sum alone",
-        "lanes_avx2.h",
-        "_mm256_xor_si256(a, _mm256_and_si256(_mm256_xor_si256(a, *s), t))",
-        "_mm256_and_si256(_mm256_xor_si256(a, *s), t)",
-        SLICED + AVX2,
-    ),
-    Break(
-        "bits by trees",
-        "rows in another order",
-        "turn_avx2.h",
-        "(0, 4, 1, 5, 2, 6, 3, 7)",
-        "(0, 1, 2, 3, 4, 5, 6, 7)",
-        SLICED + AVX2,
-    ),
+    *TREE_BREAKS,
 )

@@ -1,5 +1,5 @@
-"""Every network with trees of channels, and with tables, forced on wherever a product can have them: the bits of the dense kernels, and
-what the file promises.
+"""Every network with trees of channels, with skipping along them, and with tables, forced on wherever a product can have them: the bits of
+the dense kernels, and what the file promises.
 
     python -m tests.networks.forced_trees models ../shared/models
     python -m tests.networks.forced_trees ../shared/models/qonnx_zoo --targets portable --samples 8
@@ -29,7 +29,7 @@ from tests.machines.agreement import Agreement, agreement, prepare
 from tests.systems.goldens import cases
 from tests.systems.systems import DIMS
 
-FORMS = {"on": "trees", "tables": "tables"}
+FORMS = {"on": "trees", "skipping": "skipping", "tables": "tables"}
 FAST_BUILD = ("-O1",)
 """For the C compiler: what the C means does not change with it."""
 

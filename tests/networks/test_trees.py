@@ -32,7 +32,7 @@ def digits() -> np.ndarray:
         return np.asarray(data["x"])[:50]
 
 
-@pytest.mark.parametrize("form", ["trees", "tables"])
+@pytest.mark.parametrize("form", ["trees", "skipping", "tables"])
 @pytest.mark.parametrize("target", ["portable", "avx2"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_same_bits_with_trees_and_tables(

@@ -9,7 +9,7 @@ from codegen.nets import NETS, Net, inputs_of, kernel_passes, prepared
 from bitc.errors import OptionError
 from bitc.ir import BIPOLAR, TERNARY, CodeType, Graph, Op, evaluate
 from bitc.ir.sliced import MOST_TERMS
-from bitc.passes.mst_reorder import MstReorder, seldom_between, trees_of
+from bitc.passes.mst_reorder import MstReorder, _Weighing, seldom_between, trees_of
 from bitc.passes.pipeline import run_passes
 
 
@@ -29,11 +29,12 @@ def similar(n: Net, d: float, *shape: int) -> np.ndarray:
     return w
 
 
-def layer(d: float, size: int = 28, channels: int = 64, group: int = 1) -> Graph:
-    """Bits, a 3x3 layer whose channels differ by ``d``, bits."""
+def layer(d: float, size: int = 28, channels: int = 64, group: int = 1, weights: np.ndarray | None = None) -> Graph:
+    """Bits, a 3x3 layer whose channels differ by ``d`` (or that has square ``weights``), bits."""
+    channels = channels if weights is None else len(weights)
     n = Net(1)
     x = n.threshold(n.input(1, channels, size, size))
-    w = similar(n, d, channels, channels // group, 3, 3)
+    w = similar(n, d, channels, channels // group, 3, 3) if weights is None else weights
     codes = n.b.add("q.encode", n.const(w), levels=BIPOLAR)
     geometry = {"strides": (1, 1), "pads": (1, 1, 1, 1), "dilations": (1, 1), "group": group}
     y = n.threshold(n.b.add("q.conv", x, codes, pad_level=0, **geometry))
@@ -91,6 +92,43 @@ def test_the_numbers_behind_a_choice_are_kept() -> None:
     assert "1x1 planes " in far
     assert "d 0.4" in far
     assert "trees at least" in few
+
+
+def test_auto_skips_where_images_are_small_and_channels_near() -> None:
+    """A vector of bits has 256 pixels, one of bytes 32."""
+    small = MstReorder("avx2").run(layer(0.05, size=7, channels=256))
+    assert marked(small) == ["skipping"]
+    said = small.attrs["form_costs"][-1][1]
+    assert said.startswith("skipping ")
+    assert "of nibbles" in said
+    assert "trees " in said
+    assert marked(MstReorder("avx2").run(layer(0.05, size=14, channels=256))) == ["trees"]
+    assert marked(MstReorder("portable").run(layer(0.05, size=7, channels=256))) == ["trees"]
+
+
+def test_differences_that_lie_together_cost_less_than_scattered_ones() -> None:
+    """Words of a tap are taken over whole: of 32 channels each, a quarter of them free."""
+    n, signs = Net(3), [-1.0, 1.0]
+    w = n.rng.choice(signs, (128, 4, 32, 3, 3))
+    for c in range(1, 128):
+        parent, free = w[n.rng.integers(c)], n.rng.random((4, 1, 3, 3)) < 0.25
+        w[c] = np.where(free, w[c], parent)
+    together, scattered = (
+        _Weighing(products(graph)[0], "avx2", 1).choice("skipping").text
+        for graph in (layer(0.0, 7, weights=w.reshape(128, 128, 3, 3)), layer(0.125, 7, channels=128))
+    )
+    shares = [int(said.split("(")[1].split("%")[0]) for said in (together, scattered)]
+    assert 20 < shares[0] < 27
+    assert 38 < shares[1] < 44
+
+
+def test_skipping_is_forced_where_it_can_be() -> None:
+    graph = layer(0.5, size=9, group=4)
+    after = MstReorder("avx2", "skipping").run(graph)
+    assert marked(after) == ["skipping"]
+    assert "k.skip_bits" in [op.name for op in run_passes(after, kernel_passes()).ops]
+    large = layer(0.5, size=300, channels=128)
+    assert marked(MstReorder("avx2", "skipping").run(large)) == [""], "bytes of nibbles beyond what entries reach"
 
 
 def test_a_tree_for_each_group() -> None:
