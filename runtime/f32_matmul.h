@@ -37,7 +37,8 @@ BITC_INLINE float bitc_fmatmul_dot(const float *a, const float *b, ptrdiff_t k) 
 
 /* As bitc_matmul_f32 (matmul.h), but for the order of the sums. */
 static inline void bitc_fmatmul(const bitc_matmul *g, const float *a, const float *b, float *y) {
-    if (g->b_column != 1 && (g->b_row != 1 || g->a_column != 1)) {
+    const int dots = g->b_row == 1 && g->a_column == 1 && (g->b_column != 1 || g->n == 1);
+    if (g->b_column != 1 && !dots) {
         bitc_matmul_f32(g, a, b, y);
         return;
     }
@@ -46,7 +47,7 @@ static inline void bitc_fmatmul(const bitc_matmul *g, const float *a, const floa
             const float *left = a + o * g->a_outer + i * g->a_inner;
             const float *const right = b + o * g->b_outer + i * g->b_inner;
             for (ptrdiff_t m = 0; m < g->m; m++, left += g->a_row, y += g->n) {
-                if (g->b_column != 1) {
+                if (dots) {
                     for (ptrdiff_t n = 0; n < g->n; n++) y[n] = bitc_fmatmul_dot(left, right + n * g->b_column, g->k);
                     continue;
                 }

@@ -19,6 +19,7 @@ from bitc.passes.lower import Lower
 from bitc.passes.measured import NOTHING, Measured
 from bitc.passes.minifloats import RecogniseMinifloats
 from bitc.passes.mst_reorder import MstReorder
+from bitc.passes.narrow_products import NarrowProducts
 from bitc.passes.padding import ExactPadding
 from bitc.passes.pads import AbsorbPads
 from bitc.passes.pull_scales import PullScales
@@ -66,6 +67,7 @@ def to_codes(
         PullScales(),
         TwoBases(),
         RecogniseCodes(),
+        NarrowProducts(),
         StateContracts(),
         SplitPlanes(isa, measured=measured),
         StoreIntegers(isa),
@@ -112,6 +114,7 @@ KNOWN_PASSES: dict[str, type[Pass]] = {
         PullScales,
         TwoBases,
         RecogniseCodes,
+        NarrowProducts,
         SplitPlanes,
         StoreIntegers,
         StateContracts,
