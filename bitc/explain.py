@@ -55,6 +55,7 @@ _EVENTS = Family(
 )
 _SPARSE = Family("float", "weights most of which are 0: float32 sums over the others", _TO_INTEGERS)
 _COMPUTED = Family("float", "both factors are computed while the network runs: float32 sums", _TO_INTEGERS)
+_MATRICES = Family("integers", "both factors are small integers times a scale: exact int32 sums", _TO_BITS)
 _PLAIN = Family("", "an element type without kernels of its own: plain sums in the file's own numbers", _TO_INTEGERS)
 
 FAMILIES: Mapping[str, Family] = {
@@ -79,6 +80,7 @@ FAMILIES: Mapping[str, Family] = {
     "k.fsparse": _SPARSE,
     "k.fsparse_dots": _SPARSE,
     "k.gemm": _COMPUTED,
+    "k.igemm": _MATRICES,
     "k.matmul": _PLAIN,
     "k.plain_conv": _PLAIN,
 }

@@ -185,7 +185,7 @@ def arithmetic(layer: Mapping[str, Any]) -> str | None:
             | "k.skip_bits"
         ):
             return "bits"
-        case "k.iconv" | "k.iconv_placed":
+        case "k.iconv" | "k.iconv_placed" | "k.igemm":
             return "bytes" if layer["form"] == "int8 x int8" else "words"
         case "k.icoded" | "k.icoded_rows":
             return "bytes"

@@ -192,7 +192,7 @@ def form(op: Op) -> str:
             return "float32"
         case "k.matmul" | "k.plain_conv":
             return {DType.F32: "float32", DType.F64: "float64"}.get(dtype_of(op.result), f"{dtype_of(op.result)}")
-        case "k.iconv" | "k.iconv_placed" | "k.idepthwise":
+        case "k.iconv" | "k.iconv_placed" | "k.idepthwise" | "k.igemm":
             x, w = (dtype_of(operand).bytes * 8 for operand in op.operands[:2])
             return f"int{x} x int{w}"
         case "k.icoded" | "k.icoded_rows":

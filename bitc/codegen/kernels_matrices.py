@@ -49,6 +49,46 @@ def gemm(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     return [Call(f"bitc_fgemm_{out.isa}", (*(f"&{struct}" for struct in structs), *pointers))]
 
 
+def pack_integers(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    """``k.pack_integers``: ``bitc_ipack_<type>_<isa>``."""
+    (x,), attrs = op.operands, op.attrs
+    numbers = (*attrs["stack"], *attrs["size"], *attrs["steps"], *attrs["strides"], attrs["lowest"])
+    names = ("outer", "inner", "depth", "columns", "outer_step", "inner_step", "depth_step", "column_step", "lowest")
+    split = int(attrs["stack"][0] == 1)
+    narrowed = {names[split]: "last - first"} if frame.splits("stack") else {}
+    geometry = out.geometry("bitc_imatrices", dict(zip(names, numbers, strict=True)), narrowed)
+    moved = (attrs["steps"][split], *(prod(made.shape) // attrs["stack"][split] for made in op.results))
+    pointers = [
+        out.offset(out.base(value), *frame.moved(step, "stack"))
+        for value, step in zip((x, *op.results), moved, strict=True)
+    ]
+    return [Call(f"bitc_ipack_{dtype_of(x)}_{out.isa}", (f"&{geometry}", *pointers))]
+
+
+def igemm(op: Op, frame: Frame, out: Assembly) -> list[Call]:
+    """``k.igemm``: ``bitc_igemm_<x>_<w>_<isa>``."""
+    (x, w, base), attrs = op.operands, op.attrs
+    one_tap = {
+        "out_w": attrs["rows"], "out_c": attrs["channels"], "groups": 1, "in_c": attrs["depth"], "in_row": 0, "in_pixel": attrs["row"],
+        "step_h": 1, "step_w": 1, "runs_h": 1, "runs_w": 1, "run": attrs["depth"], "run_row": 0, "run_pixel": 0, "chain": attrs["chain"],
+    }  # fmt: skip
+    names = ("outer", "inner", "x_outer", "x_inner", "w_outer", "w_inner")
+    numbers = (*attrs["stack"], *attrs["x_steps"], *attrs["w_steps"])
+    split = int(attrs["stack"][0] == 1)
+    narrowed = {names[split]: "last - first"} if frame.splits("stack") else {}
+    one = out.geometry("bitc_iconv", one_tap)
+    structs = (one, out.geometry("bitc_istack", dict(zip(names, numbers, strict=True)), narrowed))
+    matrices = attrs["w_steps"][split]
+    steps = (attrs["x_steps"][split], *(matrices * prod(held.shape[1:]) for held in (w, base)))
+    pointers = [
+        out.offset(out.base(value), *frame.moved(step, "stack"))
+        for value, step in zip(
+            (x, w, base, op.result), (*steps, prod(op.result.shape) // attrs["stack"][split]), strict=True
+        )
+    ]
+    return [Call(f"bitc_igemm_{dtype_of(x)}_{dtype_of(w)}_{out.isa}", (*(f"&{s}" for s in structs), *pointers))]
+
+
 def matmul(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     """``k.matmul``: ``bitc_fmatmul``, or of other dtypes ``bitc_matmul_<dtype>``."""
     attrs = op.attrs
@@ -108,6 +148,8 @@ def plain_conv(op: Op, frame: Frame, out: Assembly) -> list[Call]:
 EMITTERS: Mapping[str, Callable[[Op, Frame, Assembly], list[Call]]] = {
     "k.pack_matrices": pack_matrices,
     "k.gemm": gemm,
+    "k.pack_integers": pack_integers,
+    "k.igemm": igemm,
     "k.dots": dots,
     "k.matmul": matmul,
     "k.plain_conv": plain_conv,

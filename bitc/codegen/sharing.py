@@ -122,7 +122,7 @@ def weights_block(op: Op) -> tuple[int, int]:
 
 def _axis(op: Op) -> tuple[Axis, int, int] | None:
     """How ``op`` can be split: axis, its size, and of what its parts must be multiples."""
-    if op.name in ("k.gemm", "k.pack_matrices"):
+    if op.name in ("k.gemm", "k.pack_matrices", "k.igemm", "k.pack_integers"):
         outer, inner = op.attrs["stack"]
         return "stack", inner if outer == 1 else outer, 1
     if op.name == "k.dots":

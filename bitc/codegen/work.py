@@ -18,11 +18,12 @@ _MACS_PER_NS = {
     "k.skip_acc": 400.0, "k.skip_bits": 800.0, "k.icoded": 80.0, "k.icoded_rows": 80.0,
     "k.fconv_events": 200.0, "k.fsparse": 200.0, "k.fsparse_dots": 20.0,
     "k.idepthwise": 25.0, "k.fconv": 40.0, "k.fconv_w1": 20.0, "k.fdepthwise": 10.0, "k.gemm": 40.0, "k.matmul": 2.0, "k.plain_conv": 1.0,
+    "k.igemm": 60.0,
 }  # fmt: skip
 _WEIGHT_BYTES_PER_NS = 10.0
 """Weights of a single pixel come from memory."""
 
-_ELEMENT_NS = {"k.softmax": 1.0, "k.pack": 0.08, "k.pack_matrices": 0.3}
+_ELEMENT_NS = {"k.softmax": 1.0, "k.pack": 0.08, "k.pack_matrices": 0.3, "k.pack_integers": 0.3}
 _STEP_NS = 0.08
 """An op of a map's body, an element of a pool's window, and whatever else moves an element."""
 
@@ -81,6 +82,8 @@ def multiplications(op: Op) -> int:
             return int(images * prod(op.attrs["size"]) * channels * prod(op.attrs["taps"]))
         case "k.gemm":
             return int(prod(op.result.shape) * op.operands[1].shape[2])
+        case "k.igemm":
+            return int(prod(op.result.shape) * op.attrs["depth"])
         case "k.dots":
             return int(prod(op.result.shape) * op.attrs["terms"])
         case "k.matmul":

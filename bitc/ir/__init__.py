@@ -7,6 +7,7 @@ from bitc.ir import (  # noqa: F401  (declare the ops)
     k_dots,
     k_events,
     k_float,
+    k_igemm,
     k_index,
     k_integer,
     k_matrices,

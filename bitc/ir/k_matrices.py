@@ -28,7 +28,8 @@ def strided(x: np.ndarray, shape: Sequence[int], strides: Sequence[int]) -> np.n
     return np.asarray(x.reshape(-1)[index])
 
 
-def _check_reach(x: BufferType, shape: Sequence[int], strides: Sequence[int]) -> None:
+def check_reach(x: BufferType, shape: Sequence[int], strides: Sequence[int]) -> None:
+    """Raises :class:`InferenceError` where :func:`strided` would read outside ``x``."""
     spans = [(n - 1) * s for n, s in zip(shape, strides, strict=True)]
     if min(shape) < 1 or min(strides) < 0 or sum(spans) >= x.size:
         raise InferenceError(f"shape {list(shape)} with strides {list(strides)} reads outside {x}")
@@ -46,7 +47,7 @@ class PackMatrices(OpDecl):
 
     @staticmethod
     def infer(x: Type, *, stack: Pair, steps: Pair, size: Pair, strides: Pair, block: int) -> BufferType:
-        _check_reach(as_buffer(x, DType.F32), (*stack, *size), (*steps, *strides))
+        check_reach(as_buffer(x, DType.F32), (*stack, *size), (*steps, *strides))
         return BufferType((prod(stack), -(-size[1] // block), size[0], block), DType.F32)
 
     @staticmethod
@@ -82,8 +83,8 @@ class Gemm(OpDecl):
         weights = as_buffer(w, DType.F32, 4)
         if weights.shape[1] != -(-channels // block) or weights.shape[3] != block:
             raise InferenceError(f"{weights} does not hold {channels} columns in blocks of {block}")
-        _check_reach(as_buffer(a, DType.F32), (*stack, rows, weights.shape[2]), (*a_steps, row, 1))
-        _check_reach(BufferType(weights.shape[:1], DType.F32), stack, w_steps)
+        check_reach(as_buffer(a, DType.F32), (*stack, rows, weights.shape[2]), (*a_steps, row, 1))
+        check_reach(BufferType(weights.shape[:1], DType.F32), stack, w_steps)
         return BufferType((prod(stack), rows, channels), DType.F32)
 
     @staticmethod
@@ -118,8 +119,8 @@ class MatMulKernel(OpDecl):
         left, right = as_buffer(a), as_buffer(b)
         if left.dtype is not right.dtype or left.dtype is DType.BOOL:
             raise InferenceError(f"{left} and {right} do not multiply")
-        _check_reach(left, (*stack, *size[:2]), (*a_steps, *a_strides))
-        _check_reach(right, (*stack, *size[1:]), (*b_steps, *b_strides))
+        check_reach(left, (*stack, *size[:2]), (*a_steps, *a_strides))
+        check_reach(right, (*stack, *size[1:]), (*b_steps, *b_strides))
         return BufferType((prod(stack), size[0], size[2]), left.dtype)
 
     @staticmethod

@@ -8,7 +8,7 @@ import numpy as np
 
 from bitc.ir import numeric
 from bitc.ir.nn_elementwise import as_tensor
-from bitc.ir.nn_linear import conv_shape
+from bitc.ir.nn_linear import MatMul, conv_shape
 from bitc.ir.ops import REQUIRED, InferenceError, OpDecl, op
 from bitc.ir.types import DType, TensorType, Type
 
@@ -96,3 +96,30 @@ class IntegerMatMul(OpDecl):
     @staticmethod
     def evaluate(x: np.ndarray, w: np.ndarray, base: np.ndarray, *, highest: int, exact: bool) -> np.ndarray:
         return np.asarray(np.rint(x.astype(np.float64) @ w.astype(np.float64)).astype(np.int32) + base)
+
+
+@op("q.int_gemm")
+class IntegerGemm(OpDecl):
+    """acc[..., i, j] = sum over k of (x[..., i, k] + ``lowest``) * y[..., k, j], shapes as of ``nn.matmul``, both computed
+
+    x is u8 beside i8, or both are i16. All partial sums fit int32, with and without ``lowest``. No stored number is further from 0 than
+    ``x_highest``, ``y_highest``. ``exact`` as of ``q.conv``.
+    """
+
+    operands = ("x", "y")
+    attrs = {"lowest": 0, "x_highest": 32767, "y_highest": 32767, "exact": True}
+
+    @staticmethod
+    def infer(x: Type, y: Type, *, lowest: int, x_highest: int, y_highest: int, exact: bool) -> TensorType:
+        a, b = as_tensor(x), as_tensor(y)
+        if (a.dtype, b.dtype) not in ((DType.U8, DType.I8), (DType.I16, DType.I16)):
+            raise InferenceError(f"factors are u8 and i8, or both i16, not {a} and {b}")
+        if max(x_highest, y_highest) > 32767:
+            raise InferenceError(f"numbers up to {x_highest} and {y_highest} may overflow a sum of two products")
+        return MatMul.infer(*(TensorType(side.shape, DType.I32) for side in (a, b)))
+
+    @staticmethod
+    def evaluate(
+        x: np.ndarray, y: np.ndarray, *, lowest: int, x_highest: int, y_highest: int, exact: bool
+    ) -> np.ndarray:
+        return np.asarray(np.rint((x.astype(np.float64) + lowest) @ y.astype(np.float64)), dtype=np.int32)

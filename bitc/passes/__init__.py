@@ -66,7 +66,7 @@ def to_codes(
         BoundScales(),
         PullScales(),
         TwoBases(),
-        RecogniseCodes(),
+        RecogniseCodes(isa),
         NarrowProducts(),
         StateContracts(),
         SplitPlanes(isa, measured=measured),

@@ -1,4 +1,4 @@
-"""Products of two tensors that are both computed, as attention has them: of codes where both take few, evenly spaced values."""
+"""Products of two tensors that are both computed, as attention has them: of codes where both take evenly spaced values."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from math import prod
 import numpy as np
 
 from bitc.ir import Builder, DType, Op, TensorType, Value
+from bitc.ir.integer_packing import INTEGER_FORMS
 from bitc.passes.coding import Blocked, Coding, coding_of, sums_exactly
 from bitc.passes.facts import INT32
+from bitc.passes.gemm_costs import float_gemm_ns, integer_gemm_ns, work_of_gemm
+from bitc.passes.gemm_storages import gemm_reach, gemm_storages
 from bitc.passes.value_sets import ValueSets
 
 MAX_LEVELS = 4
@@ -20,7 +23,7 @@ Encode = Callable[[Value, Coding, Builder, str], Value]
 
 @dataclass(frozen=True, slots=True)
 class Dots:
-    """How ``x @ y`` runs as rows of codes: the coding of both, and how many matrices there are."""
+    """How ``x @ y`` runs as rows of bits: the coding of both, and how many matrices there are."""
 
     x: Coding
     y: Coding
@@ -28,14 +31,23 @@ class Dots:
     exact: bool
 
 
-def dots_of(op: Op, sets: ValueSets) -> Dots | Blocked:
-    """With x = s·X and y = t·Y, x @ y = s·t·(X @ Y); X @ Y is exact in int32. ``op`` is an ``nn.matmul`` of computed operands."""
+@dataclass(frozen=True, slots=True)
+class Gemm:
+    """How ``x @ y`` runs as matrices of integers: the coding of both."""
+
+    x: Coding
+    y: Coding
+    exact: bool
+
+
+def both_computed(op: Op, sets: ValueSets, isa: str) -> Dots | Gemm | Blocked:
+    """With x = s·X and y = t·Y, x @ y = s·t·(X @ Y); X @ Y is exact in int32. ``op`` is an ``nn.matmul`` of computed operands.
+
+    Few levels run as bits, more as integers where the kernels of ``isa`` multiply these faster than floats.
+    """
     x, y = op.operands
     if not (isinstance(x.type, TensorType) and x.type.dtype is DType.F32):
         return Blocked("both operands are computed integers")
-    stack = _stack(x.shape, y.shape)
-    if stack is None:
-        return Blocked("both operands are computed, and the stacks are not alike")
     codings = []
     for side, name in ((x, "left"), (y, "right")):
         coding = coding_of(sets.of(side))
@@ -44,20 +56,30 @@ def dots_of(op: Op, sets: ValueSets) -> Dots | Blocked:
             return Blocked(f"both operands are computed, and {said}", coding.hint)
         if coding.offset:
             return Blocked(f"both operands are computed, and the {name} one's values are not multiples of one number")
-        if coding.levels.count > MAX_LEVELS:
-            count = coding.levels.count
-            return Blocked(
-                f"both operands are computed, and the {name} one takes {count} values, more than {MAX_LEVELS}"
-            )
         codings.append(coding)
     left, right = codings
     largest = x.shape[-1] * prod(max(abs(c.levels.lo), abs(c.levels.hi)) for c in codings)
-    if 16 * largest >= INT32:  # the kernel's terms are of twice the levels, and there are four
-        return Blocked(
-            f"sums of products of levels reach {largest}, and the kernel adds terms 16 times as large in int32"
-        )
     exact = left.same and right.same and sums_exactly(np.asarray([right.scale]), left.scale, largest)
-    return Dots(left, right, stack, exact)
+    stack = _stack(x.shape, y.shape)
+    # the kernel of bits adds terms of twice the levels on both sides, and there are four
+    if stack is not None and max(c.levels.count for c in codings) <= MAX_LEVELS and 16 * largest < INT32:
+        return Dots(left, right, stack, exact)
+    return _as_integers(op, left, right, exact, isa)
+
+
+def _as_integers(op: Op, x: Coding, y: Coding, exact: bool, isa: str) -> Gemm | Blocked:
+    largest = gemm_reach(x.levels, y.levels, op.operands[0].shape[-1])
+    if largest >= INT32:
+        return Blocked(f"both operands are computed, and sums of products of levels reach {largest}")
+    storage, _ = gemm_storages(x.levels, y.levels, INTEGER_FORMS[isa])
+    levels, work = (x.levels.count, y.levels.count), work_of_gemm(op)
+    integers_ns, floats_ns = integer_gemm_ns(work, isa, storage, levels), float_gemm_ns(work, isa)
+    if integers_ns >= floats_ns:
+        return Blocked(
+            f"both operands are computed, of {levels[0]} and {levels[1]} values: as integers the product would take "
+            f"{integers_ns / 1000:.3g} us, as floats {floats_ns / 1000:.3g} us"
+        )
+    return Gemm(x, y, exact)
 
 
 def _stack(x: tuple[int, ...], y: tuple[int, ...]) -> int | None:
@@ -69,7 +91,12 @@ def _stack(x: tuple[int, ...], y: tuple[int, ...]) -> int | None:
     return prod(lead[0]) if lead[0] == lead[1] else None
 
 
-def product_of_rows(op: Op, found: Dots, encode: Encode, b: Builder) -> Value:
+def product_of_both(op: Op, found: Dots | Gemm, encode: Encode, b: Builder) -> Value:
+    """``op`` by what was found of it."""
+    return _of_rows(op, found, encode, b) if isinstance(found, Dots) else _of_matrices(op, found, encode, b)
+
+
+def _of_rows(op: Op, found: Dots, encode: Encode, b: Builder) -> Value:
     """``op`` by ``q.dots``, its right side turned so that rows meet rows."""
     x, y = op.operands
     depth = x.shape[-1]
@@ -77,9 +104,18 @@ def product_of_rows(op: Op, found: Dots, encode: Encode, b: Builder) -> Value:
     columns = _reshaped(_turned(y, op, b), (prod(y.shape) // depth, depth), op, b)
     codes = encode(rows, found.x, b, op.loc), encode(columns, found.y, b, op.loc)
     acc = b.add("q.dots", *codes, loc=op.loc, stack=found.stack, exact=found.exact)
-    acc = _reshaped(acc, op.results[0].shape, op, b)
+    return _scaled(_reshaped(acc, op.results[0].shape, op, b), found.x.scale * found.y.scale, op, b)
+
+
+def _of_matrices(op: Op, found: Gemm, encode: Encode, b: Builder) -> Value:
+    """``op`` by ``q.gemm``."""
+    codes = (encode(side, coding, b, op.loc) for side, coding in zip(op.operands, (found.x, found.y), strict=True))
+    acc = b.add("q.gemm", *codes, loc=op.loc, exact=found.exact)
+    return _scaled(acc, found.x.scale * found.y.scale, op, b)
+
+
+def _scaled(acc: Value, scale: float, op: Op, b: Builder) -> Value:
     numbers = b.add("nn.cast", acc, to=DType.F32, loc=op.loc)
-    scale = found.x.scale * found.y.scale
     return numbers if scale == 1 else b.add("nn.mul", numbers, b.constant(np.asarray(scale, np.float32)), loc=op.loc)
 
 

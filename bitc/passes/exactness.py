@@ -11,7 +11,7 @@ from bitc.passes.cones import intervals_of_cone
 from bitc.passes.facts import Integers, grid
 from bitc.passes.value_sets import ValueSets
 
-_OF_CODES = ("q.conv", "q.matmul", "q.dots", "q.int_conv", "q.int_matmul")
+_OF_CODES = ("q.conv", "q.matmul", "q.dots", "q.gemm", "q.int_conv", "q.int_matmul", "q.int_gemm")
 PRODUCTS = ("nn.conv", "nn.matmul", *_OF_CODES, "q.weight_conv", "q.weight_matmul")
 _ROUNDED = {
     *("nn.exp", "nn.log", "nn.log1p", "nn.tanh", "nn.sigmoid", "nn.erf", "nn.pow", "nn.softmax"),

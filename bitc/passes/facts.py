@@ -131,6 +131,21 @@ def _lowest_bit(value: float) -> int:
     return int(exponent) - 53 + ((whole & -whole).bit_length() - 1)
 
 
+def shifted_fact(fact: Fact, by: int) -> Fact:
+    """The values of integers plus ``by``.
+
+    >>> shifted_fact(Integers(0, 15), -8)
+    Integers(lo=-8, hi=7, step=1, scale=1.0)
+    """
+    if not by:
+        return fact
+    values = grid(fact)
+    if values is None or values.scale < 1:
+        return None
+    unit = int(values.scale)
+    return Integers(values.lo * unit + by, values.hi * unit + by, values.step * unit)
+
+
 def product_fact(op: Op, x: Fact, w: Fact) -> Fact:
     """Exact sums: every product and partial sum an integer multiple of one power of two, below 2^24 of them (2^31 in integers)."""
     a, b = grid(x), grid(w)

@@ -16,12 +16,11 @@ from bitc.ir.winograd import CHANNEL_STEP, winograd_is_exact
 from bitc.passes.base import Pass
 from bitc.passes.cones import channel_vector
 from bitc.passes.facts import INT32
+from bitc.passes.gemm_storages import MOST_INT16, gemm_storages
 from bitc.passes.padding import code_constant
 from bitc.passes.recognise import MAX_PLANES
 from bitc.passes.stored_levels import stored_levels
 from bitc.passes.value_sets import ValueSets
-
-MOST_INT16 = (1 << 15) - 1
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,8 @@ class StoreIntegers(Pass):
         q.conv(X, W)  =  q.int_conv(X, W, 0)                                                   (i16)
 
     and a padding tap, which reads level 0, reads ``-lo`` in the first form. Each product takes what the kernels of ``isa`` are fastest
-    with (:func:`storages`). A bias in integers joins ``base``. Products of at most four levels with weights ±a stay as they are: they
+    with (:func:`storages`, :func:`gemm_storages` where both factors are computed: ``q.gemm(X, Y) = q.int_gemm(X - lo, Y) {lowest = lo}``).
+    A bias in integers joins ``base``. Products of at most four levels with weights ±a stay as they are: they
     run as bits.
     """
 
@@ -46,6 +46,8 @@ class StoreIntegers(Pass):
         made = IntegerProducts(INTEGER_FORMS[self.isa])
 
         def rule(op: Op, b: Builder) -> Value | None:
+            if op.name == "q.gemm":
+                return made.of_both_computed(op, b)
             if op.name not in ("q.conv", "q.matmul") or runs_as_bits(op):
                 return None
             return made.product(op, b)
@@ -63,10 +65,23 @@ class IntegerProducts:
 
     def product(self, op: Op, b: Builder, storage: DType | None = None) -> Value:
         """``op``, a ``q.conv`` or ``q.matmul`` of encoded numbers, in integers, its activation in ``storage`` or the preferred one."""
-        key = (op.operands[0], storage or storages(op, self.form)[0])
-        if key not in self.stored:
-            self.stored[key] = stored_levels(*key, b, self.sets)
-        return _product(op, self.stored[key], b)
+        return _product(op, self._stored(op.operands[0], storage or storages(op, self.form)[0], b), b)
+
+    def of_both_computed(self, op: Op, b: Builder) -> Value:
+        """``op``, a ``q.gemm``, in integers."""
+        types = [side.type for side in op.operands]
+        x, y = (type.levels for type in types if isinstance(type, CodeType))
+        dtypes = gemm_storages(x, y, self.form)
+        sides = [self._stored(side, dtype, b) for side, dtype in zip(op.operands, dtypes, strict=True)]
+        lowest = x.lo if dtypes[0] is DType.U8 else 0
+        x_highest = max(abs(x.lo - lowest), abs(x.hi - lowest))
+        attrs = {"x_highest": x_highest, "y_highest": max(abs(y.lo), abs(y.hi)), "exact": op.attrs["exact"]}
+        return b.add("q.int_gemm", *sides, loc=op.loc, origin=op.result.origin, lowest=lowest, **attrs)
+
+    def _stored(self, codes: Value, dtype: DType, b: Builder) -> Value:
+        if (codes, dtype) not in self.stored:
+            self.stored[codes, dtype] = stored_levels(codes, dtype, b, self.sets)
+        return self.stored[codes, dtype]
 
 
 def storages(op: Op, form: IntegerForm) -> tuple[DType, ...]:

@@ -39,7 +39,7 @@ class Layouts(Pass):
 
 
 _ROW_MAJOR = {
-    "nn.matmul", "nn.reshape", "nn.take", "nn.take_along", "nn.take_nd", "nn.scatter_along", "nn.scatter_nd",
+    "nn.matmul", "q.int_gemm", "nn.reshape", "nn.take", "nn.take_along", "nn.take_nd", "nn.scatter_along", "nn.scatter_nd",
 }  # fmt: skip
 """Ops that read and give numbers row by row."""
 

@@ -39,6 +39,7 @@ _RULES: Mapping[str, Callable[[Op, Lowering], None]] = {
     "nn.matmul": lower_linear.lower_matmul,
     "q.int_conv": lower_integers.lower_product,
     "q.int_matmul": lower_integers.lower_product,
+    "q.int_gemm": lower_integers.lower_gemm,
     "nn.max_pool": lower_integers.lower_max_pool,
     "nn.avg_pool": lower_numbers.lower_pool,
     "nn.reduce_mean": lower_numbers.lower_reduce,

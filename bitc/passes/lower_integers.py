@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from bitc.ir import DType, Op, TensorType
@@ -15,11 +17,13 @@ from bitc.ir.integer_packing import (
 )
 from bitc.ir.placed_weights import SIDE, Walk, place_weights
 from bitc.ir.winograd import pack_winograd_weights
+from bitc.passes.gemm_storages import MOST_INT16
 from bitc.passes.integers import by_winograd
 from bitc.passes.lower_coded import coded_product
-from bitc.passes.lower_moves import as_shape
+from bitc.passes.lower_moves import arrange, as_shape
 from bitc.passes.lower_numbers import lower_pool, product_window
 from bitc.passes.lowering import Lowering, physical_shape, tensor_type
+from bitc.passes.stacks import by_packed_right, products_of
 
 
 def lower_product(op: Op, low: Lowering) -> None:
@@ -63,6 +67,25 @@ def lower_product(op: Op, low: Lowering) -> None:
         else:
             made = low.add("k.iconv", x, low.constant(packed), bases, like=op, chain=chain, **attrs)
     low.put(op.result, as_shape(made, physical_shape(tensor_type(op.result)), op, low))
+
+
+def lower_gemm(op: Op, low: Lowering) -> None:
+    """``q.int_gemm``: rows of the left side, where they lie, by the packed matrices of the right one."""
+    found = by_packed_right(op, *products_of(op, low), low)
+    left, right, outer, inner = found.left, found.right, found.outer, found.inner
+    depth, columns = op.operands[1].shape[-2:]
+    stored = tensor_type(op.operands[0]).dtype  # type: ignore[union-attr]
+    form, most = low.forms.integers, (op.attrs["x_highest"], op.attrs["y_highest"])
+    packed, base = low.builder.add_multi(
+        "k.pack_integers", right.value, loc=op.loc, stack=found.matrices, steps=(outer.b, inner.b), size=(depth, columns),
+        strides=(right.rows, right.columns), block=form.block, side=form.side(stored), lowest=op.attrs["lowest"],
+    )  # fmt: skip
+    made = low.add(
+        "k.igemm", left.value, packed, base, like=op, stack=(outer.count, inner.count), x_steps=(outer.a, inner.a),
+        w_steps=found.steps, rows=found.rows, row=left.rows, depth=depth, channels=columns,
+        chain=MOST_INT16 // (2 * prod(most)) if stored is DType.U8 else 0,
+    )  # fmt: skip
+    low.put(op.result, arrange(made, range(len(op.result.shape)), tensor_type(op.result), op, low))
 
 
 def _on_bytes(op: Op) -> bool:

@@ -9,13 +9,11 @@ import numpy as np
 from bitc.ir import CodeType, DType, Op, TensorType, Value
 from bitc.ir.k_matrices import pack_matrices
 from bitc.passes import lower_numbers
+from bitc.passes.gemm_costs import FEW
 from bitc.passes.lower_moves import arrange
 from bitc.passes.lower_numbers import product_window
 from bitc.passes.lowering import Lowering, Refused, tensor_type
 from bitc.passes.stacks import Products, by_packed_right, products_of, two_axes
-
-FEW = 4
-"""Rows or columns of a product below which rearranging the other side costs more than it saves."""
 
 
 def lower_conv(op: Op, low: Lowering) -> None:

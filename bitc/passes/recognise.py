@@ -9,7 +9,7 @@ import numpy as np
 
 from bitc.ir import BIPOLAR, Builder, DType, Graph, Levels, Op, TensorType, Value, rewrite
 from bitc.passes.base import Pass
-from bitc.passes.both_computed import Dots, dots_of, product_of_rows
+from bitc.passes.both_computed import Dots, Gemm, both_computed, product_of_both
 from bitc.passes.coding import Blocked, Coding, WeightCoding, coding_of, sums_exactly, weight_coding
 from bitc.passes.facts import INT32, Integers
 from bitc.passes.value_sets import ValueSets
@@ -39,6 +39,7 @@ class RecogniseCodes(Pass):
     """
 
     name: ClassVar[str] = "recognise-codes"
+    isa: str = "portable"
 
     def run(self, graph: Graph) -> Graph:
         sets = ValueSets()
@@ -56,18 +57,17 @@ class RecogniseCodes(Pass):
         def rule(op: Op, b: Builder) -> Value | None:
             if op.name not in ("nn.conv", "nn.matmul"):
                 return None
-            found = recognise(op, sets)
+            found = recognise(op, sets, self.isa)
             if isinstance(found, Blocked):
                 why.append((op.loc, found.reason, found.hint))
                 return None
             if op.loc in rounded:
                 found = replace(found, exact=False)
-            if isinstance(found, Dots):
-                if (
-                    reason := _why_not_one_bit(op.operands[0], found.x.levels, found.y.levels, "the other one")
-                ) is not None:
+            if isinstance(found, Dots | Gemm):
+                levels = found.x.levels, found.y.levels
+                if (reason := _why_not_one_bit(op.operands[0], *levels, "the other one")) is not None:
                     why.append((op.loc, *reason))
-                return product_of_rows(op, found, encode, b)
+                return product_of_both(op, found, encode, b)
             if found.coding is None:
                 why.append((op.loc, found.why_float, "the weights alone run as bits"))
                 return _product_with_codes(op, found.weights, found.exact, b)
@@ -95,11 +95,11 @@ class Form:
     why_float: str = ""
 
 
-def recognise(op: Op, sets: ValueSets) -> Form | Dots | Blocked:
-    """The code form of an ``nn.conv`` or ``nn.matmul``, or why there is none."""
+def recognise(op: Op, sets: ValueSets, isa: str = "portable") -> Form | Dots | Gemm | Blocked:
+    """The code form of an ``nn.conv`` or ``nn.matmul``, or why there is none; of two computed operands by the costs of ``isa``."""
     x, w = op.operands
     if w.constant is None and x.constant is None and op.name == "nn.matmul":
-        return dots_of(op, sets)
+        return both_computed(op, sets, isa)
     if w.constant is None:
         return Blocked("the weights are computed at run time")
     if w.constant.dtype not in (np.float32, np.int32):

@@ -32,6 +32,7 @@ from bitc.passes.facts import (
     narrowed,
     product_fact,
     product_range,
+    shifted_fact,
     whole,
 )
 from bitc.passes.ratios import ratio_range
@@ -51,7 +52,7 @@ _QUANTIZING = {
 }
 _QUANTIZING |= {"nn.floor", "nn.ceil", "nn.add", "nn.sub", "nn.multi_threshold"}
 _PRODUCTS = {"nn.conv", "nn.matmul", "q.conv", "q.matmul", "q.weight_conv", "q.weight_matmul", "q.dots"}
-_PRODUCTS |= {"q.int_conv", "q.int_matmul"}
+_PRODUCTS |= {"q.gemm", "q.int_conv", "q.int_matmul", "q.int_gemm"}
 _VIEWS = {
     "nn.reshape",
     "nn.transpose",
@@ -192,7 +193,7 @@ class ValueSets:
             scaled = code.levels.values().astype(np.float32) * np.float32(code.scale)
             return Finite(tuple(float(v) for v in scaled))
         if op.name in _PRODUCTS:
-            facts = self.of(op.operands[0]), self.of(op.operands[1])
+            facts = shifted_fact(self.of(op.operands[0]), op.attrs.get("lowest", 0)), self.of(op.operands[1])
             in_float = op.name in ("nn.conv", "nn.matmul")
             return product_fact(op, *facts) or (product_range(op, facts[0]) if in_float else None)
         if op.name in _VIEWS:

@@ -11,6 +11,7 @@ ICONV, IDEPTH, WINOGRAD, PLAIN = "test_iconv.py", "test_idepthwise.py", "test_iw
 FUNCTIONS, DOTS, EVENTS = "test_functions.py", "test_bdots.py", "test_f32_events.py"
 SPARSE = "test_f32_sparse.py"
 DELTAS = "test_deltas.py"
+IGEMM = "test_igemm.py"
 TAP, RIGHT = "i < g->taps_h; i++", "(ptrdiff_t)j * g->tap_words"
 
 BREAKS = (
@@ -377,6 +378,30 @@ BREAKS = (
         "*places >= 0; places++, w += 64",
         "*places > 0; places++, w += 64",
         ICONV,
+    ),
+    Break(
+        "integer matrices",
+        "the matrix before",
+        "igemm.h",
+        "matrix * columns * side",
+        "o * columns * side",
+        IGEMM + PORTABLE,
+    ),
+    Break(
+        "integer matrices",
+        "the last entry from the first value on",
+        "igemm.h",
+        "from = full ? side - rest : 0;",
+        "from = 0 * full;",
+        IGEMM + AVX2,
+    ),
+    Break(
+        "integer matrices",
+        "two quarters of a block exchanged",
+        "ipack_avx2.h",
+        "(w + 64), _mm_unpackhi_epi64(ab, cd)",
+        "(w + 64), _mm_unpacklo_epi64(ab_high, cd_high)",
+        IGEMM + AVX2,
     ),
     Break(
         "integer depthwise",

@@ -150,3 +150,33 @@ def test_products_that_run_as_bits_are_left() -> None:
 def test_unknown_kernels() -> None:
     with pytest.raises(OptionError, match="portable, avx2"):
         StoreIntegers("i4").run(network(Levels(0, 1, 4), (-1, 1)))
+
+
+@pytest.mark.parametrize("isa", ["portable", "avx2"])
+@pytest.mark.parametrize(
+    ("x", "y", "bytes_on_avx2"),
+    [
+        (Levels(0, 1, 2), Levels(0, 1, 65), True),
+        (Levels(-8, 1, 16), Levels(-8, 1, 16), True),
+        (Levels(-128, 1, 256), Levels(-127, 1, 255), False),
+        (Levels(3, 1, 9), Levels(-3, 1, 7), True),
+    ],
+)
+def test_products_of_two_activations(isa: str, x: Levels, y: Levels, bytes_on_avx2: bool) -> None:
+    """Bytes where the target's kernels multiply them fastest; the left side counted from its lowest level."""
+    b = Builder()
+    inputs = [b.input("x", TensorType((2, 3, 5, 6))), b.input("y", TensorType((3, 6, 4)))]
+    sides = [
+        b.add("q.encode", codes(b, value, levels, 0.5), levels=levels, scale=0.5)
+        for value, levels in zip(inputs, (x, y), strict=True)
+    ]
+    graph = Graph("g", inputs, b.ops, [b.add("q.gemm", *sides)])
+    after = StoreIntegers(isa).run(graph)
+    same_meaning(graph, after, activations)
+    (product,) = (op for op in after.ops if op.name == "q.int_gemm")
+    as_bytes = bytes_on_avx2 or isa == "portable"
+    wanted = [DType.U8, DType.I8] if as_bytes else [DType.I16, DType.I16]
+    assert [side.type.dtype for side in product.operands if isinstance(side.type, TensorType)] == wanted
+    ends = (x.hi - x.lo if as_bytes else max(-x.lo, x.hi), max(-y.lo, y.hi))
+    assert product.attrs["lowest"] == (x.lo if as_bytes else 0)
+    assert (product.attrs["x_highest"], product.attrs["y_highest"]) == ends

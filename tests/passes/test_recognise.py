@@ -397,6 +397,44 @@ def test_product_of_two_activations() -> None:
     )
 
 
+def test_product_of_two_activations_of_many_levels() -> None:
+    """Matrices of integers, as they stand: their stacks may be unlike."""
+    transforms(
+        """
+        graph @g(%x: f32[2,3,12,32], %y: f32[3,32,48]) -> (%z) {
+          %l = nn.constant {value = dense<f32[]: -8.0>} : f32[]
+          %h = nn.constant {value = dense<f32[]: 7.0>} : f32[]
+          %a = nn.round %x : f32[2,3,12,32]
+          %b = nn.max %a, %l : f32[2,3,12,32]
+          %c = nn.min %b, %h : f32[2,3,12,32]
+          %d = nn.assume %y {values = [0.0, 0.25, 0.5, 0.75, 1.0]} : f32[3,32,48]
+          %z = nn.matmul %c, %d : f32[2,3,12,48]
+        }""",
+        RecogniseCodes("avx2"),
+        """
+        graph @g(%x: f32[2,3,12,32], %y: f32[3,32,48]) -> (%z)
+            attrs {why_not_one_bit = [["", "the activation takes 16 values and the other one takes 5 values", ""]]} {
+          %l = nn.constant {value = dense<f32[]: -8.0>} : f32[]
+          %h = nn.constant {value = dense<f32[]: 7.0>} : f32[]
+          %a = nn.round %x : f32[2,3,12,32]
+          %b = nn.max %a, %l : f32[2,3,12,32]
+          %c = nn.min %b, %h : f32[2,3,12,32]
+          %d = nn.assume %y {values = [0.0, 0.25, 0.5, 0.75, 1.0]} : f32[3,32,48]
+          %X = q.encode %c {levels = {-8..7}} : code<{-8..7}>[2,3,12,32]
+          %Y = q.encode %d {levels = {0..4}, scale = 0.25} : code<{0..4} * 0.25>[3,32,48]
+          %acc = q.gemm %X, %Y : i32[2,3,12,48]
+          %f = nn.cast %acc {to = f32} : f32[2,3,12,48]
+          %s = nn.constant {value = dense<f32[]: 0.25>} : f32[]
+          %z = nn.mul %f, %s : f32[2,3,12,48]
+        }""",
+        lambda rng, value: (
+            rng.choice([0, 0.25, 0.5, 0.75, 1], value.shape).astype(F32)
+            if value.name == "y"
+            else rng.normal(0, 6, value.shape).astype(F32)
+        ),
+    )
+
+
 def test_a_transpose_before_the_right_side_is_undone() -> None:
     b = Builder()
     x, y = b.input("x", TensorType((2, 3, 4))), b.input("y", TensorType((2, 5, 4)))
@@ -417,8 +455,8 @@ def test_a_transpose_before_the_right_side_is_undone() -> None:
     ("left", "right", "shape", "reason"),
     [
         ((-1.0, 1.0), (0.2, 0.7123), (2, 4, 5), "not multiples of one number"),
-        ((-1.0, 1.0), (0.0, 1.0, 2.0, 3.0, 4.0), (2, 4, 5), "takes 5 values, more than 4"),
-        ((-1.0, 1.0), (0.0, 1.0), (3, 2, 4, 5), "the stacks are not alike"),
+        ((-1.0, 1.0), (0.0, 1.0, 2.0, 3.0, 4.0), (2, 4, 5), "of 2 and 5 values: as integers the product would take"),
+        ((-1.0, 1.0), (0.0, 1.0), (3, 2, 4, 5), "of 2 and 2 values: as integers the product would take"),
         ((-1.0, 1.0), None, (2, 4, 5), "its right one is not proved to take few values"),
     ],
 )
@@ -432,3 +470,16 @@ def test_why_two_activations_stay_numbers(
     found = form_of(z)
     assert isinstance(found, Blocked)
     assert reason in found.reason
+
+
+def test_sums_of_two_activations_fit_int32() -> None:
+    b = Builder()
+    x, y = (b.input(name, TensorType((64, 64))) for name in "xy")
+    wide = [
+        b.add("nn.min", b.add("nn.max", b.add("nn.round", side), b.constant(F32(-20000))), b.constant(F32(20000)))
+        for side in (x, y)
+    ]
+    assert wide[0].producer is not None
+    found = form_of(b.add("nn.matmul", *wide))
+    assert isinstance(found, Blocked)
+    assert "sums of products of levels reach 51200000000" in found.reason

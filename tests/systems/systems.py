@@ -149,7 +149,7 @@ WHY_NOT_CODES: Mapping[tuple[str, str], str] = {
     (
         "BiT",
         "activations",
-    ): "probabilities counted from a minimum that is found at run time; or 16 levels by 16, and bits pay up to four",
+    ): "probabilities counted from a minimum that is found at run time",
     ("TBT", "codes"): "behind GELU, the step and the offset come from the least and the greatest number, at run time",
     ("TBT", "activations"): "scales, and offsets of min-max quantizers, come from both factors at run time",
     ("BiViT", "weights"): "each weight meets many tokens: taking bits apart costs more than multiplying by ±a",
@@ -157,9 +157,11 @@ WHY_NOT_CODES: Mapping[tuple[str, str], str] = {
         "BinaryDM",
         "codes",
     ): "a channel's two bases nearly cancel in ±a±b: two sums of codes would round more than the file's one",
-    ("BinaryDM", "activations"): "16 levels by 16 and 8: bits pay up to four levels a side",
     ("Brevitas", "codes"): "the last layer reads a mean of codes over a whole image, which is no code of 16 bits",
-    ("Max-Former", "activations"): "spikes by counts of up to 17 values: bits pay up to four levels a side",
+    (
+        "Max-Former",
+        "activations",
+    ): "spikes by counts in matrices of four columns and fewer: integers would take longer than floats",
     (
         "Minifloat",
         "codes",
@@ -167,7 +169,7 @@ WHY_NOT_CODES: Mapping[tuple[str, str], str] = {
     (
         "Spike-driven Transformer V2",
         "activations",
-    ): "spikes by counts of up to 65 values: bits pay up to four levels a side",
+    ): "spikes by counts in matrices of four columns and fewer: integers would take longer than floats",
     ("SpikingBrain W8ASpike", "codes"): "no Clip bounds the spike counts, so no integer type is proved to hold them",
     ("SynA / OR-Spiking ResNet", "codes"): "a time gate's hidden layer, so small that its floats look like few values",
 }

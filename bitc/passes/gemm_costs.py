@@ -1,0 +1,104 @@
+"""What products of two computed matrices cost as integers and as floats, in nanoseconds on one core.
+
+Measured with ``benchmarks/computed_products.py``, which prints beside each other what this file says and what it takes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from bitc.ir import DType, Op
+from bitc.ir.integer_packing import INTEGER_FORMS
+from bitc.passes.costs import COSTS
+
+FEW = 4
+"""Rows or columns of a float product below which rearranging the other side costs more than it saves."""
+
+
+@dataclass(frozen=True, slots=True)
+class GemmCosts:
+    """Figures of one target; rates of integer products are those of :data:`bitc.passes.costs.COSTS`.
+
+    ``floats``, ``few``: operations a nanosecond of products of floats, blocked and plain (a multiplication and an addition are two).
+    ``float_row_ns``, ``row_ns``: a row of results, as floats and as integers, besides its operations; ``result_ns``: each of its integers.
+    ``float_pack_ns``, ``pack_ns``: a number of the right side put in order. ``matrix_ns``: a matrix of integers besides all that.
+    ``made_ns``: what rounding a number to a byte takes longer than rounding it to a float.
+    """
+
+    floats: float
+    few: float
+    float_row_ns: float
+    row_ns: float
+    result_ns: float
+    float_pack_ns: float
+    pack_ns: float
+    matrix_ns: float
+    made_ns: float
+
+
+GEMM_COSTS: dict[str, GemmCosts] = {
+    "portable": GemmCosts(
+        floats=30, few=7, float_row_ns=0.9, row_ns=20, result_ns=1, float_pack_ns=0.25, pack_ns=0.4, matrix_ns=5, made_ns=0.3,
+    ),
+    "avx2": GemmCosts(
+        floats=92, few=8, float_row_ns=1, row_ns=0.5, result_ns=0, float_pack_ns=0.3, pack_ns=0.04, matrix_ns=15, made_ns=0.1,
+    ),
+    "avx512": GemmCosts(
+        floats=180, few=8, float_row_ns=1, row_ns=0.5, result_ns=0, float_pack_ns=0.3, pack_ns=0.04, matrix_ns=15, made_ns=0.05,
+    ),
+    "neon": GemmCosts(
+        floats=40, few=8, float_row_ns=1, row_ns=1, result_ns=0, float_pack_ns=0.4, pack_ns=0.4, matrix_ns=15, made_ns=0.2,
+    ),
+    "neon_dot": GemmCosts(
+        floats=40, few=8, float_row_ns=1, row_ns=1, result_ns=0, float_pack_ns=0.4, pack_ns=0.4, matrix_ns=15, made_ns=0.2,
+    ),
+    "neon_i8mm": GemmCosts(
+        floats=40, few=8, float_row_ns=1, row_ns=1, result_ns=0, float_pack_ns=0.4, pack_ns=0.4, matrix_ns=15, made_ns=0.2,
+    ),
+}  # fmt: skip
+"""By the kernels' instruction set. portable and avx2 are measured, on one core of a Zen 3; the others were never timed: twice the rate of
+floats of avx2 for avx512, what two pipes of 128 bits at 2.5 GHz give for neon."""
+
+
+@dataclass(frozen=True, slots=True)
+class GemmWork:
+    """``stack`` products of [rows, depth] by [depth, columns]; a right matrix that several share counts for each."""
+
+    stack: int
+    rows: int
+    depth: int
+    columns: int
+
+
+def work_of_gemm(op: Op) -> GemmWork:
+    """The size of a product of two computed operands."""
+    *lead, rows, columns = op.result.shape
+    return GemmWork(prod(lead), rows, op.operands[0].shape[-1], columns)
+
+
+def float_gemm_ns(work: GemmWork, isa: str) -> float:
+    """The product of floats, its right side put in order."""
+    costs, macs = GEMM_COSTS[isa], work.stack * work.rows * work.depth * work.columns
+    if min(work.rows, work.columns) < FEW:
+        return 2 * macs / costs.few
+    packed = work.stack * work.depth * work.columns * costs.float_pack_ns
+    return packed + work.stack * work.rows * costs.float_row_ns + 2 * macs / costs.floats
+
+
+def integer_gemm_ns(work: GemmWork, isa: str, storage: DType, levels: tuple[int, int]) -> float:
+    """The product of integers, the left one in ``storage``, its right side put in order, and what making them of so many ``levels`` costs
+    beyond making floats; two levels are a comparison in either form."""
+    costs, form = GEMM_COSTS[isa], INTEGER_FORMS[isa]
+    rate = COSTS[isa].u8 if storage is DType.U8 else COSTS[isa].i16
+    columns, depth = (
+        -(-size // unit) * unit for size, unit in ((work.columns, form.block), (work.depth, form.side(storage)))
+    )
+    of_row = costs.row_ns + work.columns * costs.result_ns + 2 * columns * depth / rate
+    made = [
+        size
+        for size, count in zip((work.rows * work.depth, work.depth * work.columns), levels, strict=True)
+        if count > 2
+    ]
+    of_matrix = costs.matrix_ns + depth * columns * costs.pack_ns + sum(made) * costs.made_ns
+    return work.stack * (of_matrix + work.rows * of_row)

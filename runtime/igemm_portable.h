@@ -1,0 +1,48 @@
+/* Products of stacks of integer matrices for every C99 compiler. Contract: igemm.h. */
+#ifndef BITC_IGEMM_PORTABLE_H
+#define BITC_IGEMM_PORTABLE_H
+
+#include "iconv_portable.h"
+#include "igemm.h"
+
+BITC_INLINE void bitc_ipack_i8_block_portable(const bitc_imatrices *g, const void *y, void *w, int32_t n) {
+    bitc_ipack_plain(g, y, w, n, 1, 1, 1);
+}
+
+BITC_INLINE void bitc_ipack_i8_sums_portable(const bitc_imatrices *g, const void *w, int32_t *base) {
+    bitc_ipack_plain_sums(g, w, base, 1, 1, 1);
+}
+
+static inline void bitc_ipack_i8_portable(const bitc_imatrices *g, const int8_t *y, int8_t *w, int32_t *base) {
+    bitc_ipack_all(g, y, w, base, 1, 1, 1, bitc_ipack_i8_block_portable, bitc_ipack_i8_sums_portable);
+}
+
+static inline void bitc_igemm_u8_i8_portable(const bitc_iconv *g, const bitc_istack *s, const uint8_t *x, const int8_t *w,
+                                             const int32_t *base, int32_t *y) {
+    for (int32_t p = 0; p < s->outer * s->inner; p++) {
+        const bitc_iproduct at = bitc_iproduct_at(g, s, p, 1, 1);
+        bitc_iconv_u8_i8_portable(g, x + at.x, w + at.w, base + at.base, y + at.y, 0, 1);
+    }
+}
+
+BITC_INLINE void bitc_ipack_i16_block_portable(const bitc_imatrices *g, const void *y, void *w, int32_t n) {
+    bitc_ipack_plain(g, y, w, n, 1, 1, 0);
+}
+
+BITC_INLINE void bitc_ipack_i16_sums_portable(const bitc_imatrices *g, const void *w, int32_t *base) {
+    bitc_ipack_plain_sums(g, w, base, 1, 1, 0);
+}
+
+static inline void bitc_ipack_i16_portable(const bitc_imatrices *g, const int16_t *y, int16_t *w, int32_t *base) {
+    bitc_ipack_all(g, y, w, base, 1, 1, 0, bitc_ipack_i16_block_portable, bitc_ipack_i16_sums_portable);
+}
+
+static inline void bitc_igemm_i16_i16_portable(const bitc_iconv *g, const bitc_istack *s, const int16_t *x, const int16_t *w,
+                                               const int32_t *base, int32_t *y) {
+    for (int32_t p = 0; p < s->outer * s->inner; p++) {
+        const bitc_iproduct at = bitc_iproduct_at(g, s, p, 1, 1);
+        bitc_iconv_i16_i16_portable(g, x + at.x, w + at.w, base + at.base, y + at.y, 0, 1);
+    }
+}
+
+#endif
