@@ -11,11 +11,12 @@ beyond it (``q.threshold`` gives them the lowest level).
 from __future__ import annotations
 
 from itertools import product
+from math import prod
 
 import numpy as np
 
 from bitc.ir import CodeType, DType, Op, TensorType, Value
-from bitc.passes.cones import evaluate_cone, integer_root
+from bitc.passes.cones import cone, evaluate_cone, integer_root
 from bitc.passes.facts import (
     EXACT,
     INT32,
@@ -39,6 +40,9 @@ from bitc.passes.ratios import ratio_range
 
 MAX_TABLE_ROWS = 1 << 17
 MAX_TABLE_ELEMENTS = 1 << 25
+MOST_JOINT = 12
+FEW = 8
+"""Ops of a function that is evaluated for all combinations of its operands, and values of each operand on the way."""
 
 _QUANTIZING = {
     "nn.sign",
@@ -150,8 +154,34 @@ class ValueSets:
         if op is None:
             return fact
         if op.name in _QUANTIZING and not (isinstance(fact, Finite) and len(fact.values) <= 2):
-            fact = self._tabulated(value) or fact
+            fact = self._tabulated(value) or self._jointly(value) or fact
         return fact
+
+    def _jointly(self, value: Value) -> Finite | None:
+        """The exact value set of a function of few values each taking few: in a + b - a·b of spikes, the operands of ``-`` go together."""
+        ops = cone(value, lambda inner: not self._of_few(inner), most=MOST_JOINT)
+        made = {op.result for op in ops}
+        operands = dict.fromkeys(operand for op in ops for operand in op.operands if operand not in made)
+        leaves = [operand for operand in operands if operand.constant is None]
+        sets = [_small_set(leaf, self.of(leaf)) for leaf in leaves]
+        if len(ops) < 3 or not all(sets) or prod(len(found or ()) for found in sets) > MAX_FINITE:
+            return None
+        combos = np.meshgrid(*(np.asarray(found) for found in sets), indexing="ij")
+        known = {leaf: combo.reshape(-1).astype(_numpy(leaf)) for leaf, combo in zip(leaves, combos, strict=True)}
+        for op in ops:
+            arrays = [known[o] if o.constant is None else o.constant.reshape(()) for o in op.operands]
+            with np.errstate(all="ignore"):
+                known[op.result] = np.asarray(op.decl.evaluate(*arrays, **op.attrs))
+        distinct = np.unique(known[value])
+        return None if np.isnan(distinct).any() else Finite(tuple(float(v) + 0.0 for v in distinct))
+
+    def _of_few(self, value: Value) -> bool:
+        """Whether all that ``value`` is computed from are numbers for all elements alike, or values taking few."""
+        for operand in value.producer.operands if value.producer is not None else ():
+            found = self.values(operand)
+            if (operand.constant is not None and operand.constant.size > 1) or found is None or len(found) > FEW:
+                return False
+        return True
 
     def _tabulated(self, value: Value) -> Finite | None:
         """The exact value set through the table over an integer root."""
@@ -218,24 +248,28 @@ class ValueSets:
         return Finite(tuple(sorted(merged))) if len(merged) <= MAX_FINITE else None
 
 
+def _numpy(value: Value) -> np.dtype[np.generic]:
+    assert isinstance(value.type, TensorType)
+    return value.type.dtype.numpy
+
+
 def _elementwise_fact(op: Op, facts: list[Fact]) -> Fact:
     if op.name == "nn.cast":
         return _cast_fact(op, facts[0])
-    sets = [_small_set(op, index, fact) for index, fact in enumerate(facts)]
+    sets = [_small_set(operand, fact) for operand, fact in zip(op.operands, facts, strict=True)]
     if all(s is not None for s in sets) and np.prod([len(s or ()) for s in sets]) <= 1 << 16:
         return _evaluated(op, [s for s in sets if s is not None])
     return _named_fact(op, facts)
 
 
-def _small_set(op: Op, index: int, fact: Fact) -> tuple[float, ...] | None:
+def _small_set(operand: Value, fact: Fact) -> tuple[float, ...] | None:
     """All values of an operand, both zeros for a zero: they differ under a division."""
-    operand = op.operands[index].type
     if isinstance(fact, Integers) and fact.count <= MAX_FINITE:
         fact = Finite(tuple(float(v) for v in fact.samples(DType.F64)))
     if isinstance(fact, Finite):
-        floats = isinstance(operand, TensorType) and operand.dtype.is_float
+        floats = isinstance(operand.type, TensorType) and operand.type.dtype.is_float
         return (-0.0, *fact.values) if floats and 0.0 in fact.values else fact.values
-    return (0.0, 1.0) if isinstance(operand, TensorType) and operand.dtype is DType.BOOL else None
+    return (0.0, 1.0) if isinstance(operand.type, TensorType) and operand.type.dtype is DType.BOOL else None
 
 
 def _evaluated(op: Op, sets: list[tuple[float, ...]]) -> Fact:
@@ -253,7 +287,7 @@ def _cast_fact(op: Op, fact: Fact) -> Fact:
     source, to = op.operands[0].type, op.attrs["to"]
     assert isinstance(source, TensorType)
     if source.dtype is DType.BOOL:
-        return Finite(_small_set(op, 0, fact) or (0.0, 1.0))
+        return Finite(_small_set(op.operands[0], fact) or (0.0, 1.0))
     if isinstance(fact, Finite):
         return _evaluated(op, [fact.values])
     if fact is None:

@@ -127,6 +127,31 @@ def test_the_image_of_all_time_steps_is_convolved_once(images: np.ndarray, tmp_p
     np.testing.assert_array_equal(session.run(None, feed)[0], truth(tmp_path / "net.onnx", feed)[0])
 
 
+@pytest.mark.parametrize("spelling", ["a + b - a·b", "1 - (1 - a)(1 - b)", "or", "a and not b"])
+def test_residuals_of_spikes_are_spikes(spelling: str, tmp_path: Path) -> None:
+    """What OR, and AND with a silent branch, give takes two values: the layer behind runs as one bit by one bit."""
+    net, rng, one = Net(), np.random.default_rng(5), np.float32(1)
+    signs = [rng.choice([-1.0, 1.0], (12, 12, 3, 3)).astype(np.float32) for _ in range(3)]
+    x = net.node("Cast", net.node("Greater", net.input("x", (1, 12, 6, 7)), np.float32(0)), to=1)
+    fired = [net.node("Greater", net.node("Conv", x, w, pads=[1, 1, 1, 1]), np.float32(0.5)) for w in signs[:2]]
+    a, b = (net.node("Cast", bits, to=1) for bits in fired)
+    match spelling:
+        case "or":
+            joined = net.node("Cast", net.node("Or", *fired), to=1)
+        case "a + b - a·b":
+            joined = net.node("Sub", net.node("Add", a, b), net.node("Mul", a, b))
+        case "a and not b":
+            joined = net.node("Mul", a, net.node("Sub", one, b))
+        case _:
+            joined = net.node("Sub", one, net.node("Mul", net.node("Sub", one, a), net.node("Sub", one, b)))
+    net.output(net.node("Conv", joined, signs[2], pads=[1, 1, 1, 1]))
+    model = net.save(tmp_path / "residual.onnx")
+    session = build_quickly(model, "portable", tmp_path / "out")
+    assert product_forms(session) == ["1x1 bit"] * 3
+    feed = {"x": rng.standard_normal((1, 12, 6, 7)).astype(np.float32)}
+    np.testing.assert_array_equal(session.run(None, feed)[0], truth(model, feed)[0])
+
+
 @pytest.mark.parametrize("shape", [(2, 3, 12, 11), (0, 3, 12, 12), (3, 12, 12)])
 def test_samples_that_do_not_fit_are_refused(shape: tuple[int, ...], images: np.ndarray, tmp_path: Path) -> None:
     model, samples = network(tmp_path, images, "signs")

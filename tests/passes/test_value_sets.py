@@ -424,3 +424,46 @@ def test_what_is_known_holds_for_a_copy() -> None:
     known = sets.of(y)
     sets.adopt(y, copy)
     assert sets.of(copy) is known
+
+
+def _or(b: Builder, x: Value, y: Value, one: Value, two: Value) -> Value:
+    return b.add("nn.sub", b.add("nn.add", x, y), b.add("nn.mul", x, y))
+
+
+def _exclusive(b: Builder, x: Value, y: Value, one: Value, two: Value) -> Value:
+    both = b.add("nn.mul", b.add("nn.mul", x, y), two)
+    return b.add("nn.sub", b.add("nn.add", x, y), both)
+
+
+def _three(b: Builder, x: Value, y: Value, one: Value, two: Value) -> Value:
+    """x of two, and y where it is 0."""
+    return b.add("nn.add", b.add("nn.mul", x, two), b.add("nn.mul", b.add("nn.sub", one, x), y))
+
+
+@pytest.mark.parametrize(("build", "wanted"), [(_or, (0.0, 1.0)), (_exclusive, (0.0, 1.0)), (_three, (0.0, 1.0, 2.0))])
+def test_operands_that_go_together(build: Callable[..., Value], wanted: tuple[float, ...]) -> None:
+    """Residuals of spikes: a + b is 2 only where a·b is 1."""
+    b, levels = Builder(), (0.0, 1.0)
+    x, y = (b.add("nn.assume", b.input(name, TensorType(SHAPE)), values=levels) for name in "xy")
+    made = build(b, x, y, b.constant(F32(1)), b.constant(F32(2)))
+    assert ValueSets().of(made) == Finite(wanted)
+    rng = np.random.default_rng(0)
+    inputs = [given for value in (x, y) if (given := value.producer.operands[0] if value.producer else None)]
+    check_facts(Graph("g", inputs, b.ops, [made]), [one_of(levels)(rng, given) for given in inputs])
+
+
+def test_operands_that_go_together_for_some_channels_are_not_evaluated_for_all() -> None:
+    b = Builder()
+    x, y = (b.add("nn.assume", b.input(name, TensorType(SHAPE)), values=(0.0, 1.0)) for name in "xy")
+    weights = b.constant(np.array([1, 2], np.float32).reshape(1, 2, 1, 1))
+    both = b.add("nn.mul", b.add("nn.mul", x, y), weights)
+    assert ValueSets().of(b.add("nn.sub", b.add("nn.add", x, y), both)) == Finite((-2.0, -1.0, 0.0, 1.0, 2.0))
+
+
+def test_a_zero_between_is_of_either_sign() -> None:
+    """0 stands for -0.0 too, whose square is 0.0: 1 / x² is infinite on one side."""
+    b = Builder()
+    x = b.add("nn.assume", b.input("x", TensorType(SHAPE)), values=(0.0, 2.0))
+    y = b.add("nn.div", b.constant(F32(1)), b.add("nn.mul", x, x))
+    found = ValueSets().of(b.add("nn.sub", b.add("nn.add", y, x), b.add("nn.mul", x, b.constant(F32(2)))))
+    assert holds(found, np.array([np.inf, -1.75]))
