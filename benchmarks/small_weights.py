@@ -23,6 +23,7 @@ from bitc.compiler import Options, imported_model, passes_for
 from bitc.ir import Graph, Op
 from bitc.passes.fuse_rows import FuseRows
 from bitc.passes.pipeline import run_passes
+from bitc.passes.store_deltas import MOST_BYTES
 from bitc.toolchain import section_sizes
 
 PRODUCTS = ("k.bconv_acc", "k.bconv_bits")
@@ -54,7 +55,7 @@ def _stored(maker: Op | None) -> int:
 def measure(model: Path, target: str, rounds: int, flags: tuple[str, ...]) -> tuple[Build, Build]:
     """The ordinary build without trees, and the one with small weights."""
     x = random_inputs(model, 1, 1, Options())
-    chosen = {"plain": Options(mst="off"), "small": Options(small_weights=True)}
+    chosen = {"plain": Options(mst="off"), "small": Options(small_weights=MOST_BYTES)}
     with tempfile.TemporaryDirectory() as folder:
         made: dict[str, Artifact] = {
             name: bitc.compile(model, target=target, out=Path(folder) / name, c_flags=flags, **options.as_arguments())

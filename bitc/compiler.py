@@ -45,8 +45,8 @@ class Options:
     on, skipping, tables or off; ``pipeline`` replaces the default passes (text). ``limits`` change which models are taken, never a
     result, and are not recorded. ``tuning`` names a file of measured times (:mod:`bitc.tuning`). ``states``: the outputs that carry
     inputs to the next call (:mod:`bitc.states`). ``calibrate`` names samples on which firing rates are measured (:mod:`bitc.firing`).
-    ``small_weights``: weights of bits are stored as differences, where that is smaller (:mod:`bitc.passes.store_deltas`); ``mst`` auto is
-    then off, as the lists of such products are larger.
+    ``small_weights``: weights of bits are stored as differences where that is smaller, in layers that have at most so many bytes of them
+    (:mod:`bitc.passes.store_deltas`); ``mst`` auto is then off, as the lists of such products are larger.
     """
 
     dims: Mapping[str, int] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class Options:
     tuning: str | None = None
     states: States = field(default_factory=dict)
     calibrate: str | None = None
-    small_weights: bool = False
+    small_weights: int = 0
 
     def as_arguments(self) -> dict[str, Any]:
         """Keyword arguments of :func:`compile`."""
@@ -87,7 +87,7 @@ def compile(
     c_flags: Sequence[str] = (),
     states: States | None = None,
     calibrate: str | Path | None = None,
-    small_weights: bool = False,
+    small_weights: int = 0,
 ) -> Artifact:
     """Compile the ONNX file ``path`` into the artefact folder ``out`` (default: ``<name>-<target>`` in the working directory).
 
@@ -101,7 +101,7 @@ def compile(
     ``states``: inputs that are states, each with the output that carries it to the next call, or ``"auto"`` (:mod:`bitc.states`); the
     library then has ``init`` and ``step`` too. ``calibrate``: an .npz of samples, on which it is measured how many inputs of each product
     are not zero (:mod:`bitc.firing`). ``small_weights``: weights of bits are stored as differences between channels where that is
-    smaller, and decoded as the network runs; ``mst`` auto is then off.
+    smaller, and decoded as the network runs, in layers that have at most so many bytes of them (0: none); ``mst`` auto is then off.
     ``target`` may be a family of targets (``auto``): see :mod:`bitc.codegen.families`.
     Raises a :class:`bitc.errors.BitcError`; then nothing is written.
     """
@@ -226,7 +226,7 @@ def _recorded(options: Options) -> dict[str, str]:
     if options.mst != "auto":
         recorded["mst"] = options.mst
     if options.small_weights:
-        recorded["small-weights"] = "true"
+        recorded["small-weights"] = str(options.small_weights)
     if options.calibrate is not None:
         recorded["calibrate"] = hashlib.sha256(Path(options.calibrate).read_bytes()).hexdigest()[:16]
     if options.pipeline is not None:

@@ -194,7 +194,7 @@ def _options_json(options: Options) -> dict[str, Any]:
         "mst": options.mst,
         "pipeline": options.pipeline,
         **({"states": options.states} if options.states else {}),
-        **({"small_weights": True} if options.small_weights else {}),
+        **({"small_weights": options.small_weights} if options.small_weights else {}),
     }
     return stored | {"values": {name: values_text(values) for name, values in options.values.items()}}
 

@@ -64,7 +64,7 @@ def bench_command(
     mst: MstOption = Mst.AUTO,
     state: StateOption = None,
     calibrate: CalibrateOption = None,
-    small_weights: SmallWeightsOption = False,
+    small_weights: SmallWeightsOption = 0,
     limit: LimitOption = None,
     case: Annotated[
         str, typer.Option("--case", metavar="NAME", help="What to call it in JSON. (default: the file's name)")

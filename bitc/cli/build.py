@@ -59,7 +59,7 @@ def compile_command(
     mst: MstOption = Mst.AUTO,
     state: StateOption = None,
     calibrate: CalibrateOption = None,
-    small_weights: SmallWeightsOption = False,
+    small_weights: SmallWeightsOption = 0,
     limit: LimitOption = None,
     emit: Annotated[str, typer.Option("--emit", metavar="LIST", help="Which of c, so, ir, pyext to write.")] = "c,so",
     threads: Annotated[

@@ -42,7 +42,7 @@ def explain_command(
     mst: MstOption = Mst.AUTO,
     state: StateOption = None,
     calibrate: CalibrateOption = None,
-    small_weights: SmallWeightsOption = False,
+    small_weights: SmallWeightsOption = 0,
     limit: LimitOption = None,
     time: Annotated[
         bool | None,

@@ -38,7 +38,7 @@ def inspect_command(
     values: ValuesOption = None,
     sign_zero: SignZeroOption = SignZero.EXACT,
     mst: MstOption = Mst.AUTO,
-    small_weights: SmallWeightsOption = False,
+    small_weights: SmallWeightsOption = 0,
     state: StateOption = None,
     limit: LimitOption = None,
     as_json: JsonOption = False,

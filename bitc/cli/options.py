@@ -84,10 +84,14 @@ CalibrateOption = Annotated[
     ),
 ]
 SmallWeightsOption = Annotated[
-    bool,
+    int,
     typer.Option(
         "--small-weights",
-        help="Store weights of bits as differences between channels where that is smaller; they are decoded at each call.",
+        metavar="BYTES",
+        min=0,
+        help="Store weights of bits as differences between channels where that is smaller; each call decodes them, at most BYTES of a "
+        "layer. (default: none)",
+        show_default=False,
     ),
 ]
 PipelineOption = Annotated[
@@ -156,7 +160,7 @@ def compile_options(
     mst: Mst = Mst.AUTO,
     state: Sequence[str] | None = None,
     calibrate: Path | None = None,
-    small_weights: bool = False,
+    small_weights: int = 0,
 ) -> Options:
     """The compiler's options from the command line's. Raises :class:`OptionError`."""
     dims, promises = pairs("--dim", dim, dimension), pairs("--values", values, parse_values)

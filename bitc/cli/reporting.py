@@ -93,7 +93,7 @@ def _totals(found: Report) -> Iterator[tuple[str, str]]:
         yield "memory", f"arena {found.arena_bytes:,} bytes, constants as compiled {found.compiled_bytes:,} bytes"
     if found.small_seconds is not None and found.small_compiled_bytes != found.compiled_bytes:
         memory = f"arena {found.small_arena_bytes:,} bytes, constants {found.small_compiled_bytes:,} bytes"
-        yield "small", f"{memory}, {found.small_seconds * 1e6:,.1f} µs a call with --small-weights"
+        yield "small", f"{memory}, {found.small_seconds * 1e6:,.1f} µs a call with small weights"
 
 
 def _bit_ops(label: str, found: BitOps) -> Iterator[tuple[str, str]]:

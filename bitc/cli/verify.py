@@ -64,7 +64,7 @@ def check_command(
     mst: MstOption = Mst.AUTO,
     state: StateOption = None,
     calibrate: CalibrateOption = None,
-    small_weights: SmallWeightsOption = False,
+    small_weights: SmallWeightsOption = 0,
     limit: LimitOption = None,
     pipeline: PipelineOption = None,
     as_json: JsonOption = False,

@@ -86,11 +86,11 @@ def to_codes(
 
 
 def to_kernels(
-    *, bit_block: int, byte_rows: bool, float_block: int, integers: str, small_weights: bool = False
+    *, bit_block: int, byte_rows: bool, float_block: int, integers: str, small_weights: int = 0
 ) -> tuple[Pass, ...]:
     """The passes from a ``q`` graph to kernel calls, with constants in the order of the target's kernels (see :class:`Lower`);
-    ``small_weights``: those of bits as differences, where that is smaller (:class:`StoreDeltas`)."""
-    stored = (StoreDeltas(),) if small_weights else ()
+    ``small_weights``: of how many bytes those of bits may be to become differences, 0 for none (:class:`StoreDeltas`)."""
+    stored = (StoreDeltas(small_weights),) if small_weights else ()
     return (FuseMaps(), Layouts(), Lower(bit_block, byte_rows, float_block, integers), *stored, FuseRows())
 
 

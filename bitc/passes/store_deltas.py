@@ -20,8 +20,8 @@ LAYER_BYTES = 64
 DECODER_BYTES = 1024
 """And once in a library: the decoder's code, 800 bytes on 32-bit ARM (Thumb-2, -Os), 1,800 on x86-64 (-O3)."""
 
-MOST_BITS = 2**31 - 1
-"""Of a layer: a place in the stream is an int32."""
+MOST_BYTES = 2**28 - 1
+"""Of a layer's weights: their bits are counted in int32."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,21 @@ class StoreDeltas(Pass):
         %y = k.bconv_bits %x, %w, ...   -->   %w' = k.delta_weights %stream; %y = k.bconv_bits %x, %w', ...
 
     The decoded weights are equal to the constant, bit for bit, and lie in the arena as long as the product runs. That is done for each
-    product whose stream and decoding take less than its weights, padding of words and blocks included, if all of them together gain more
-    than the decoder takes. Grouped products stay as they are, as do tables (``k.pair_acc``) and products along trees, which have no
-    weights but lists. The graph's attribute ``form_costs`` gets (ONNX node, text) for each product that was looked at.
+    product of at most ``most_bytes`` bytes of weights whose stream and decoding take less than these, padding of words and blocks
+    included, if all of them together gain more than the decoder takes. Grouped products stay as they are, as do tables (``k.pair_acc``)
+    and products along trees, which have no weights but lists. The graph's attribute ``form_costs`` gets (ONNX node, text) for each
+    product that was looked at.
     """
 
     name: ClassVar[str] = "store-deltas"
+    most_bytes: int = MOST_BYTES
 
     def run(self, graph: Graph) -> Graph:
         users = graph.users()
         found = {op.operands[1]: _Stored.of(op) for op in graph.ops if _has_words(op)}
         found = {w: stored for w, stored in found.items() if all(map(_has_words, users[w]))}
-        enough = sum(max(stored.gain, 0) for stored in found.values()) > DECODER_BYTES
-        chosen = {w for w, stored in found.items() if stored.gain > 0 and enough}
+        smaller = {w for w, stored in found.items() if stored.gain > 0 and stored.plain_bytes <= self.most_bytes}
+        chosen = smaller if sum(found[w].gain for w in smaller) > DECODER_BYTES else set()
         decoded = {op.result: found[w] for w in chosen for op in users[w]}
 
         def rule(op: Op, b: Builder) -> Value | None:
@@ -56,9 +58,16 @@ class StoreDeltas(Pass):
             return b.add(op.name, x, made, *others, loc=op.loc, **op.attrs)
 
         after = rewrite(graph, rule)
-        said = [(op.loc, stored.text(w in chosen)) for w, stored in found.items() for op in users[w]]
+        said = [(op.loc, self._text(stored, w in chosen)) for w, stored in found.items() for op in users[w]]
         after.attrs["form_costs"] = (*graph.attrs.get("form_costs", ()), *said)
         return after
+
+    def _text(self, stored: _Stored, chosen: bool) -> str:
+        """What was weighed, the form that was taken first."""
+        forms = [f"{stored.plain_bytes:,} bytes as words", f"{stored.stream.nbytes:,} bytes as differences"]
+        first, other = reversed(forms) if chosen else forms
+        beyond = f", more than {self.most_bytes:,} to decode" if stored.plain_bytes > self.most_bytes else ""
+        return f"weights of {first}, {other} (d {stored.tree.mean_distance:.3f}){beyond}"
 
 
 def _has_words(op: Op) -> bool:
@@ -66,7 +75,7 @@ def _has_words(op: Op) -> bool:
     operands = {"k.bconv_acc": 3, "k.bconv_bits": 4}.get(op.name)
     if len(op.operands) != operands or op.operands[1].constant is None:
         return False
-    return bool(op.attrs["channels"] <= MOST_CHANNELS and op.operands[1].constant.size * 64 < MOST_BITS)
+    return bool(op.attrs["channels"] <= MOST_CHANNELS and op.operands[1].constant.nbytes <= MOST_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +104,3 @@ class _Stored:
     def gain(self) -> int:
         """Bytes saved, the decoder aside."""
         return self.plain_bytes - self.stream.nbytes - LAYER_BYTES
-
-    def text(self, chosen: bool) -> str:
-        """What was weighed, the form that was taken first."""
-        forms = f"{self.plain_bytes:,} bytes", f"{self.stream.nbytes:,} bytes as differences"
-        first, other = reversed(forms) if chosen else forms
-        return f"weights of {first}, {other} (d {self.tree.mean_distance:.3f})"

@@ -14,6 +14,7 @@ import numpy as np
 
 from bitc.compiler import Options
 from bitc.explain import Explanation, explain
+from bitc.passes.store_deltas import MOST_BYTES
 from bitc.report.metrics import BitOps, Costs, WeightBytes, costs, weight_bytes
 from bitc.report.products import Product, products
 from bitc.report.trees import Edge, TreeFacts, bit_ops, tree_facts
@@ -94,7 +95,8 @@ def report(
     """
     options = options if options is not None else Options()
     found, other = products(model, options, inputs)
-    builds = replace(options, mst="off"), replace(options, mst="on"), replace(options, mst="off", small_weights=True)
+    small_weights = replace(options, mst="off", small_weights=MOST_BYTES)
+    builds = replace(options, mst="off"), replace(options, mst="on"), small_weights
     timed, on_trees, small = (
         explain(model, target=target, options=build, time=True, progress=progress) if time else None for build in builds
     )

@@ -51,7 +51,7 @@ def test_compile_passes_every_option_on(fake: FakeCompiler, tmp_path: Path, caps
     ]
     arguments += ["--limit", "nodes=70", "--limit", "rank=5", "--threads", "3", "--pool", "openmp"]
     arguments += ["--tune", "--tuning", "times.json", "--state", "h=h_out", "--state", "auto"]
-    arguments += ["--calibrate", "samples.npz", "--small-weights"]
+    arguments += ["--calibrate", "samples.npz", "--small-weights", "4096"]
     assert main([*arguments, "--pipeline", "a,b{c=1}", "--time-passes"]) == 0
     (call,) = fake.calls
     del call["trace"]
@@ -71,7 +71,7 @@ def test_compile_passes_every_option_on(fake: FakeCompiler, tmp_path: Path, caps
         "mst": "on",
         "states": "h=h_out,auto",
         "calibrate": "samples.npz",
-        "small_weights": True,
+        "small_weights": 4096,
         "pipeline": "a,b{c=1}",
         "limits": Limits(nodes=70, rank=5),
     }

@@ -58,7 +58,7 @@ class Options:
     tuning: str | None = None
     states: Mapping[str, str] | str = field(default_factory=dict)
     calibrate: str | None = None
-    small_weights: bool = False
+    small_weights: int = 0
 
     def as_arguments(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}

@@ -16,6 +16,7 @@ from bitc.codegen import TARGETS, Target
 from bitc.ir import TERNARY, Graph, evaluate
 from bitc.passes import to_kernels
 from bitc.passes.pipeline import run_passes
+from bitc.passes.store_deltas import MOST_BYTES
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def lowered(graph: Graph, target: Target) -> Graph:
     """The k graph of ``graph`` for ``target``."""
     bits, block = target.bits, target.float_block
     passes = to_kernels(
-        bit_block=bits.block, byte_rows=bits.byte_rows, float_block=block, integers=target.isa, small_weights=True
+        bit_block=bits.block, byte_rows=bits.byte_rows, float_block=block, integers=target.isa, small_weights=MOST_BYTES
     )
     k = run_passes(graph, passes)
     assert any(op.name == "k.delta_weights" for op in k.ops)

@@ -61,7 +61,7 @@ def small(folder: Path) -> Case:
     with np.load(MODELS / "digits_test.npz") as data:
         feeds = {"x": data["x"]}
     return prepare(
-        MODELS / "mst" / "digits_mst_d20.onnx", folder / "small", feeds, SAMPLES, mst="off", small_weights=True
+        MODELS / "mst" / "digits_mst_d20.onnx", folder / "small", feeds, SAMPLES, mst="off", small_weights=9216
     )
 
 

@@ -17,7 +17,7 @@ from bitc.passes.mst_reorder import MstReorder
 from bitc.passes.pipeline import run_passes
 from bitc.passes.store_deltas import DECODER_BYTES, LAYER_BYTES, StoreDeltas
 
-FORMS = {name: target.bits for name, target in TARGETS.items()}
+FORMS = {name: TARGETS[name].bits for name in ("portable", "avx2", "avx512")}
 
 
 def similar(n: Net, channels: int, d: float, *shape: int) -> Value:
@@ -91,7 +91,7 @@ def test_each_product_says_what_was_weighed() -> None:
     said = [text for _, text in after.attrs["form_costs"]]
     plain = products(lowered(network(0.1)))
     sizes = [f"{op.operands[1].constant.nbytes:,} bytes" for op in plain]  # type: ignore[union-attr]
-    assert [text.startswith(f"weights of {size}, ") for text, size in zip(said, sizes, strict=True)] == [
+    assert [text.startswith(f"weights of {size} as words, ") for text, size in zip(said, sizes, strict=True)] == [
         False,
         True,
         False,
@@ -109,7 +109,18 @@ def test_little_gain_does_not_pay_for_the_decoder(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("bitc.passes.store_deltas.DECODER_BYTES", gained)
     after = StoreDeltas().run(graph)
     assert stored(after) == [False] * 3
-    assert all("bytes, " in text for _, text in after.attrs["form_costs"])
+    assert all(" as words, " in text for _, text in after.attrs["form_costs"])
+
+
+def test_layers_with_more_weights_than_may_be_decoded_stay() -> None:
+    graph = lowered(network(0.1, TERNARY))
+    sizes = [op.operands[1].constant.nbytes for op in products(graph)]  # type: ignore[union-attr]
+    assert sizes[0] > sizes[2]
+    after = StoreDeltas(sizes[0] - 1).run(graph)
+    assert stored(after) == [False, False, True]
+    texts = [text for _, text in after.attrs["form_costs"]]
+    assert [text.endswith(f"more than {sizes[0] - 1:,} to decode") for text in texts] == [True, False, False]
+    assert str(StoreDeltas(4096)) == "store-deltas{most-bytes=4096}"
 
 
 def test_weights_that_two_products_read_are_decoded_for_each() -> None:
@@ -134,7 +145,7 @@ def test_groups_and_trees_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_trees_are_not_chosen_for_their_time_where_size_counts() -> None:
     """Lists of differences take 16 bits each; who says ``on`` gets them all the same."""
-    options, target = Options(small_weights=True), TARGETS["portable"]
+    options, target = Options(small_weights=9000), TARGETS["portable"]
     assert [step.use for step in passes_for(target, options) if isinstance(step, MstReorder)] == ["off"]
     assert any(isinstance(step, StoreDeltas) for step in passes_for(target, options))
     forced = passes_for(target, replace(options, mst="on"))

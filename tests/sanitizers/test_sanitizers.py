@@ -86,7 +86,7 @@ def test_nothing_is_reported_of_weights_that_are_decoded(target: str, using: San
         pytest.skip(reason)
     path = MODELS[0].parent / "mst" / "digits_mst_d20.onnx"
     feeds = {"x": np.load(path.with_name(f"{path.stem}_golden.npz"))["x"][:3]}
-    artifact = compile(path, target=target, out=tmp_path / "made", emit=("c",), small_weights=True)
+    artifact = compile(path, target=target, out=tmp_path / "made", emit=("c",), small_weights=9216)
     wanted = build_fast(artifact, target).run(None, feeds)
     for got, truth in zip(run(artifact, feeds, using, tmp_path), wanted, strict=True):
         np.testing.assert_array_equal(got, truth)
