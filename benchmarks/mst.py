@@ -1,11 +1,12 @@
-"""Binary layers on planes of pixels, along trees of their channels or by tables, against the kernels on words of channels: ``python -m
+"""Binary layers along trees of their channels, adding or skipping, or by tables, against the kernels on words of channels: ``python -m
 benchmarks.mst`` prints a table.
 
 Networks of three equal 3x3 layers with zero padding and batch normalisation, whose channels differ from an earlier one's in a part d of
 their weights; the time of a layer is half the difference between three layers and one. All libraries have turns in each round; the
 lowest processor times count, as whatever else the machine does only adds to them.
 
-With ``--own`` only that part of the channels has weights of its own, others have one of theirs: shared by ``equal-channels``, all
+With ``--together 32`` weights differ in words of so many input channels of a tap, each taken over whole or half of it other. With ``--own``
+only that part of the channels has weights of its own, others have one of theirs: shared by ``equal-channels``, all
 computed, and along trees. With ``--networks`` whole networks, or all in some folders, instead: without trees, and with those that the
 cost model picks.
 """
@@ -43,13 +44,17 @@ Weights = Callable[[np.random.Generator, int], np.ndarray]
 """Makes signs [M, M, 3, 3] for M channels."""
 
 
-def similar(d: float) -> Weights:
-    """Each channel has the signs of an earlier one but for a part ``d``."""
+def similar(d: float, together: int = 1) -> Weights:
+    """Each channel has the signs of an earlier one but for a part ``d``, in words of ``together`` input channels of a tap."""
 
     def signs(rng: np.random.Generator, channels: int) -> np.ndarray:
         w = rng.choice(np.array([-1.0, 1.0]), (channels, channels, 3, 3))
         for c in range(1, channels):
-            w[c] = w[rng.integers(c)] * np.where(rng.random(w.shape[1:]) < d, -1, 1)
+            turned = rng.random(w.shape[1:]) < d
+            if together > 1:
+                free = rng.random((channels // together, 3, 3)) < 2 * d
+                turned = np.repeat(free, together, axis=0) & (rng.random(w.shape[1:]) < 0.5)
+            w[c] = w[rng.integers(c)] * np.where(turned, -1, 1)
         return w
 
     return signs
@@ -65,10 +70,10 @@ def equal(own: float) -> Weights:
     return signs
 
 
-def builds_of(target: str, own: bool) -> dict[str, dict[str, str]]:
+def builds_of(target: str, own: bool, forms: Sequence[str] = tuple(FORMS)) -> dict[str, dict[str, str]]:
     """The options of the libraries that are compared, by what they do."""
     if not own:
-        return {form: {"mst": mst} for form, mst in FORMS.items()} | {"words": {"mst": "off"}}
+        return {form: {"mst": FORMS[form]} for form in forms} | {"words": {"mst": "off"}}
     passes = (
         step for step in passes_for(find_target(target), Options(mst="off")) if not isinstance(step, EqualChannels)
     )
@@ -173,6 +178,11 @@ def main() -> None:
     parser.add_argument("--scalar", action="store_true", help="no vectors made by the C compiler, no popcount")
     parser.add_argument("--words", type=int, choices=(32, 64), default=64, help="bits of a portable plane's words")
     parser.add_argument("--distances", type=float, nargs="*", default=DISTANCES)
+    parser.add_argument("--together", type=int, default=1, help="input channels of a tap that differ together or not")
+    parser.add_argument("--forms", nargs="+", choices=list(FORMS), default=list(FORMS))
+    parser.add_argument(
+        "--layers", nargs="+", default=[f"{size}x{channels}" for size, channels in SIZES], help="pixels x channels"
+    )
     parser.add_argument("--own", type=float, nargs="+", help="parts of the channels that have weights of their own")
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--core", type=int)
@@ -186,13 +196,13 @@ def main() -> None:
         compare_networks(options.networks, options.target, options.rounds)
         return
     flags = (SCALAR if options.scalar else ()) + (("-DBITC_LANES_32",) if options.words == 32 else ())
-    builds = builds_of(options.target, bool(options.own))
+    builds = builds_of(options.target, bool(options.own), options.forms)
     names = list(builds)
     ratios = [f"words/{name}" for name in names[:-1]]
     print(f"{'layer':10} {'own' if options.own else 'd':>5} ", *(f"{f'{name} us':>10}" for name in names), *ratios)
-    for size, channels in SIZES:
+    for size, channels in (map(int, layer.split("x")) for layer in options.layers):
         for part in options.own or options.distances:
-            weights = equal(part) if options.own else similar(part)
+            weights = equal(part) if options.own else similar(part, options.together)
             found = measure(size, channels, weights, builds, options.rounds, target=options.target, c_flags=flags)
             times = [f"{found[name]:10.1f}" for name in names]
             gains = [

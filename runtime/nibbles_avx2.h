@@ -125,12 +125,10 @@ BITC_INLINE uint32_t bitc_nibbles_over(const int16_t *pops, const uint8_t *class
 }
 
 /* 32 counts in the order of pixels. */
-BITC_INLINE void bitc_nibbles_numbers(const int16_t *pops, int32_t *counts) {
-    static const int32_t place[4] = {0, 16, 8, 24};
-    for (int32_t i = 0; i < 4; i++) {
-        const __m128i eight = _mm_loadu_si128((const __m128i *)(const void *)(pops + 8 * i));
-        bitc_nibbles_store(counts + place[i], _mm256_cvtepi16_epi32(eight));
-    }
+BITC_INLINE void bitc_nibbles_in_order(const int16_t *pops, int16_t *to) {
+    const __m256i a = bitc_nibbles_load(pops), b = bitc_nibbles_load(pops + 16);
+    bitc_nibbles_store(to, _mm256_permute2x128_si256(a, b, 0x20));
+    bitc_nibbles_store(to + 16, _mm256_permute2x128_si256(a, b, 0x31));
 }
 
 #endif

@@ -40,8 +40,6 @@ static inline uint32_t bitc_nibbles_over(const int16_t *pops, const uint8_t *cla
 }
 
 /* 32 counts in the order of pixels. */
-static inline void bitc_nibbles_numbers(const int16_t *pops, int32_t *counts) {
-    for (int32_t l = 0; l < 32; l++) counts[l] = pops[l];
-}
+static inline void bitc_nibbles_in_order(const int16_t *pops, int16_t *to) { memcpy(to, pops, 32 * sizeof *to); }
 
 #endif

@@ -54,8 +54,9 @@ typedef struct bitc_skip {
 struct bitc_skip_run {
     const bitc_skip *g;
     uint8_t *nibbles;
-    int16_t *pops;  /* [slots][vectors][32], as nibbles_<isa>.h orders them */
-    uint32_t *made; /* [vectors][planes*words*64]: lanes of a vector whose bit is 1 */
+    int16_t *pops;   /* [slots][vectors][32], as nibbles_<isa>.h orders them */
+    uint32_t *made;  /* of bits: [vectors][planes*words*64], the lanes of a vector whose bit is 1 */
+    int16_t *counts; /* of numbers: [out_c][vectors][32], in the order of lanes */
 };
 
 /* One past the last block that has lanes before `last`. */
@@ -103,9 +104,10 @@ BITC_INLINE void bitc_skip_fill(const struct bitc_skip_run *r, const uint64_t *x
 
 BITC_INLINE struct bitc_skip_run bitc_skip_begin(const bitc_skip *g, const uint64_t *x, int32_t first, int32_t last,
                                                  uint64_t *scratch) {
-    struct bitc_skip_run r = {g, (uint8_t *)(void *)scratch, NULL, NULL};
+    struct bitc_skip_run r = {g, (uint8_t *)(void *)scratch, NULL, NULL, NULL};
     r.pops = (int16_t *)(void *)(r.nibbles + (ptrdiff_t)g->phases * 16 * g->in_pixel_words * g->plane_bytes);
-    r.made = (uint32_t *)(void *)(r.pops + (ptrdiff_t)g->slots * g->vectors * 32);
+    r.counts = r.pops + (ptrdiff_t)g->slots * g->vectors * 32;
+    r.made = (uint32_t *)(void *)r.counts;
     bitc_skip_fill(&r, x, first, bitc_skip_end(g, last) * 32 * g->vectors);
     return r;
 }
@@ -171,18 +173,21 @@ BITC_INLINE void bitc_skip_bits(const bitc_skip *g, const uint64_t *x, const int
     }
 }
 
-/* The counts of one channel in a block as accumulators. */
-BITC_INLINE void bitc_skip_numbers(const bitc_skip *g, int32_t block, const int16_t *pops, int32_t c, const int32_t *base,
-                                   int32_t step, int32_t *acc) {
-    const int32_t lane = block * g->vectors * 32;
-    int32_t row = lane / g->pitch, column = lane % g->pitch;
-    for (int32_t v = 0; v < g->vectors; v++, pops += 32) {
-        int32_t counts[32];
-        bitc_nibbles_numbers(pops, counts);
-        for (int32_t l = 0; l < 32 && row < g->out_h; l++) {
+/* The counts of a block as accumulators, 16 channels at a time: they lie beside one another in the result only. */
+BITC_INLINE void bitc_skip_numbers(const struct bitc_skip_run *r, int32_t block, const int32_t *base, int32_t step,
+                                   int32_t *acc) {
+    const bitc_skip *g = r->g;
+    const int32_t lanes = g->vectors * 32;
+    for (int32_t first = 0; first < g->out_c; first += 16) {
+        const int32_t left = g->out_c - first, channels = left < 16 ? left : 16;
+        int32_t row = block * lanes / g->pitch, column = block * lanes % g->pitch;
+        for (int32_t l = 0; l < lanes && row < g->out_h; l++) {
             if (column < g->out_w) {
                 const int32_t cls = g->row_class ? g->row_class[row] * g->col_classes + g->col_class[column] : 0;
-                acc[((ptrdiff_t)row * g->out_w + column) * g->out_c + c] = base[(ptrdiff_t)cls * g->out_c + c] - step * counts[l];
+                const int32_t *from = base + (ptrdiff_t)cls * g->out_c + first;
+                const int16_t *count = r->counts + (ptrdiff_t)first * lanes + l;
+                int32_t *to = acc + ((ptrdiff_t)row * g->out_w + column) * g->out_c + first;
+                for (int32_t c = 0; c < channels; c++) to[c] = from[c] - step * count[(ptrdiff_t)c * lanes];
             }
             if (++column == g->pitch) column = 0, row++;
         }
@@ -199,8 +204,12 @@ BITC_INLINE void bitc_skip_acc(const bitc_skip *g, const uint64_t *x, const int3
         for (int32_t i = 0; i < g->out_c; i++) {
             const int32_t *node = nodes + (ptrdiff_t)i * BITC_SKIP_NODE;
             next = bitc_skip_count(&r, block, node, next);
-            bitc_skip_numbers(g, block, r.pops + (ptrdiff_t)node[0] * g->vectors * 32, node[5], base, step, acc);
+            const ptrdiff_t lanes = (ptrdiff_t)g->vectors * 32;
+            for (int32_t v = 0; v < g->vectors; v++) {
+                bitc_nibbles_in_order(r.pops + node[0] * lanes + v * 32, r.counts + node[5] * lanes + v * 32);
+            }
         }
+        bitc_skip_numbers(&r, block, base, step, acc);
     }
 }
 

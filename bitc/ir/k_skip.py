@@ -28,9 +28,11 @@ _SKIP = {
 
 
 def _scratch(attrs: dict[str, Any], words: int) -> BufferType:
-    """What the kernels work in: bytes of nibbles, int16 counts, and for each vector the lanes of the bits of ``words`` words."""
+    """What the kernels work in: bytes of nibbles, int16 counts, and the lanes of the bits of ``words`` words; for numbers, where that is
+    0, all counts."""
     layout = nibble_planes(attrs)
-    counts, made = attrs["slots"] * layout.lanes * 2, layout.vectors * words * 64 * 4
+    counts = attrs["slots"] * layout.lanes * 2
+    made = layout.vectors * words * 64 * 4 if words else attrs["channels"] * layout.lanes * 2
     return BufferType((1, 1, -(-(layout.total_bytes + counts + made) // 8), 1), DType.U64)
 
 

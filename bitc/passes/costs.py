@@ -130,7 +130,7 @@ SKIPPING: dict[str, Skipping] = {
         entry_ns=1, count_ns=25, node_ns=10, follow_ns=30, test_ns=40, input_ns=0.3, output_ns=0.1, number_ns=2
     ),
     "avx2": Skipping(
-        entry_ns=0.2, count_ns=0.28, node_ns=8, follow_ns=3, test_ns=3, input_ns=0.03, output_ns=0.03, number_ns=2
+        entry_ns=0.2, count_ns=0.28, node_ns=8, follow_ns=3, test_ns=3, input_ns=0.03, output_ns=0.03, number_ns=0.7
     ),
 }  # fmt: skip
 """By instruction set, measured as :data:`COSTS` are; avx512 runs the kernels of avx2."""
