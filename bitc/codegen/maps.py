@@ -148,10 +148,17 @@ def _body_lines(body: Graph, known: dict[Value, str], lines: list[str]) -> None:
 
 
 def _is_wide(body: Graph) -> bool:
-    """Whether all numbers have 32 bits or more. Then truths get as many: compilers take as many lanes as the narrowest element fits
-    in a vector, and keep several vectors of everything else."""
-    dtypes = {dtype_of(value) for value in body.values()}
-    return all(dtype.bytes >= 4 for dtype in dtypes if dtype is not DType.BOOL)
+    """Whether all numbers have 32 bits or more, but for truths that leave as numbers. Then truths get as many: compilers take as many
+    lanes as the narrowest element fits in a vector, and keep several vectors of everything else; or give up where such truths are both
+    kept and reckoned with."""
+    numbers = [value for value in body.values() if dtype_of(value) is not DType.BOOL]
+    wide = [value for value in numbers if dtype_of(value).bytes >= 4]
+    return bool(wide) and all(_is_truth(value) for value in numbers if dtype_of(value).bytes < 4)
+
+
+def _is_truth(value: Value) -> bool:
+    op = value.producer
+    return op is not None and op.name == "nn.cast" and dtype_of(op.operands[0]) is DType.BOOL
 
 
 def _read(element: str, dtype: DType) -> str:

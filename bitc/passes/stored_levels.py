@@ -118,6 +118,8 @@ class _Store:
             return self.b.add(move.name, *moved, loc=move.loc, **attrs)
         if move is not None and move.name == "nn.saturate" and _is_float(move.operands[0]):
             return self._resaturated(move, shift)
+        if move is not None and move.name == "nn.cast" and _is_bool(move.operands[0]) and not shift:
+            return self.b.add("nn.cast", move.operands[0], to=self.dtype, loc=self.loc)
         if not numbers.type.dtype.is_float and numbers.type.dtype is not DType.I32:
             numbers = self.b.add("nn.cast", numbers, to=DType.I32, loc=self.loc)
         numbers = self._plus(numbers, shift)
@@ -150,6 +152,10 @@ class _Store:
 
     def _saturate(self, numbers: Value, lo: int, hi: int) -> Value:
         return self.b.add("nn.saturate", numbers, to=self.dtype, lo=lo, hi=hi, loc=self.loc)
+
+
+def _is_bool(value: Value) -> bool:
+    return isinstance(value.type, TensorType) and value.type.dtype is DType.BOOL
 
 
 def _is_float(value: Value) -> bool:

@@ -13,7 +13,7 @@ from codegen.nets import Net
 from bitc.codegen import TARGETS
 from bitc.codegen.expressions import cast
 from bitc.errors import UnsupportedError
-from bitc.ir import DType, Graph, Value, evaluate
+from bitc.ir import Builder, DType, Graph, TensorType, Value, evaluate
 
 PORTABLE = TARGETS["portable"]
 FLOATS = [0.0, -0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.0, -7.25, 1e-40, 1e30, -1e30, np.inf, -np.inf, np.nan, 8388609.0]
@@ -281,3 +281,19 @@ def test_bfloat16_at_every_pattern_and_its_ties(tmp_path: Path) -> None:
     for c in (got[0], wanted[0]):
         np.testing.assert_array_equal(c.view(np.uint32)[~np.isnan(x)], theirs.view(np.uint32)[~np.isnan(x)])
         np.testing.assert_array_equal(np.isnan(c), np.isnan(x))
+
+
+def test_truths_that_are_kept_and_reckoned_with_are_wide(tmp_path: Path) -> None:
+    """Spikes of two steps, kept as bytes, the first resetting what the second is made from."""
+    b = Builder()
+    inputs = [b.input(name, TensorType((1, 77))) for name in "xy"]
+    threshold, one = b.constant(np.float32(1)), b.constant(np.float32(1))
+    first = b.add("nn.greater_equal", inputs[0], threshold)
+    kept = b.add("nn.mul", b.add("nn.sub", one, b.add("nn.cast", first, to=DType.F32)), inputs[0])
+    second = b.add("nn.greater_equal", b.add("nn.add", kept, inputs[1]), threshold)
+    graph = Graph("g", inputs, b.ops, [b.add("nn.cast", truth, to=DType.U8) for truth in (first, second)])
+    library = build(generated(lowered(graph, PORTABLE), PORTABLE), PORTABLE, tmp_path)
+    assert "const int32_t v2 = (v0 >= 0x1p+0f);" in library.made.files["net.c"]
+    given = [np.random.default_rng(i).normal(1, 1, (1, 77)).astype(np.float32) for i in (0, 1)]
+    for got, wanted in zip(library.run(given), evaluate(graph, given), strict=True):
+        np.testing.assert_array_equal(got, wanted, strict=True)

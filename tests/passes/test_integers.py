@@ -180,3 +180,19 @@ def test_products_of_two_activations(isa: str, x: Levels, y: Levels, bytes_on_av
     ends = (x.hi - x.lo if as_bytes else max(-x.lo, x.hi), max(-y.lo, y.hi))
     assert product.attrs["lowest"] == (x.lo if as_bytes else 0)
     assert (product.attrs["x_highest"], product.attrs["y_highest"]) == ends
+
+
+def test_truths_are_stored_as_they_are() -> None:
+    """Spikes of several steps side by side: one conversion each, no clamp of what can only be 0 or 1."""
+    b = Builder()
+    inputs = [b.input(name, TensorType((2, *size))) for name, size in (("x", (5, 6)), ("y", (5, 6)), ("z", (6, 4)))]
+    zero = b.constant(np.float32(0))
+    steps = [b.add("nn.cast", b.add("nn.greater_equal", x, zero), to=DType.F32) for x in inputs[:2]]
+    spikes = b.add("q.encode", b.add("nn.concat", *steps, axis=1), levels=Levels(0, 1, 2))
+    levels = Levels(-8, 1, 16)
+    other = b.add("q.encode", codes(b, inputs[2], levels, 1.0), levels=levels)
+    graph = Graph("g", inputs, b.ops, [b.add("q.gemm", spikes, other)])
+    after = StoreIntegers("avx2").run(graph)
+    same_meaning(graph, after, activations)
+    stored = [op for op in after.ops if op.name == "nn.cast" and op.attrs["to"] is DType.U8]
+    assert [op.operands[0].producer.name for op in stored if op.operands[0].producer] == ["nn.greater_equal"] * 2
