@@ -26,6 +26,13 @@ BITC_INLINE bitc_lanes bitc_lanes_major(bitc_lanes a, bitc_lanes b, bitc_lanes c
     return _mm256_or_si256(_mm256_and_si256(a, b), _mm256_and_si256(c, _mm256_xor_si256(a, b)));
 }
 
+/* A step of transposing bits: in each word those of *a under `mask` << j and of *b under `mask` change places. */
+BITC_INLINE void bitc_lanes_trade(bitc_lanes *a, bitc_lanes *b, int32_t j, uint64_t mask) {
+    const __m256i t = _mm256_and_si256(_mm256_xor_si256(_mm256_srli_epi64(*a, j), *b), _mm256_set1_epi64x((long long)mask));
+    *a = _mm256_xor_si256(*a, _mm256_slli_epi64(t, j));
+    *b = _mm256_xor_si256(*b, t);
+}
+
 /* The vector that begins `shift` (0..63) pixels into a plane. */
 BITC_INLINE bitc_lanes bitc_lanes_from(const bitc_lane_word *p, int32_t shift) {
     const __m256i low = _mm256_srl_epi64(bitc_lanes_load(p), _mm_cvtsi32_si128(shift));

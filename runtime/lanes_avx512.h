@@ -25,6 +25,13 @@ BITC_INLINE bitc_lanes bitc_lanes_major(bitc_lanes a, bitc_lanes b, bitc_lanes c
     return _mm512_ternarylogic_epi64(a, b, c, 0xE8);
 }
 
+/* A step of transposing bits: in each word those of *a under `mask` << j and of *b under `mask` change places. */
+BITC_INLINE void bitc_lanes_trade(bitc_lanes *a, bitc_lanes *b, int32_t j, uint64_t mask) {
+    const __m512i t = _mm512_and_si512(_mm512_xor_si512(_mm512_srli_epi64(*a, j), *b), _mm512_set1_epi64((long long)mask));
+    *a = _mm512_xor_si512(*a, _mm512_slli_epi64(t, j));
+    *b = _mm512_xor_si512(*b, t);
+}
+
 /* The vector that begins `shift` (0..63) pixels into a plane. */
 BITC_INLINE bitc_lanes bitc_lanes_from(const bitc_lane_word *p, int32_t shift) {
     const __m512i low = _mm512_srl_epi64(bitc_lanes_load(p), _mm_cvtsi32_si128(shift));

@@ -30,6 +30,13 @@ BITC_INLINE bitc_lanes bitc_lanes_add(bitc_lanes *s, bitc_lanes a, bitc_lanes b)
 
 BITC_INLINE bitc_lanes bitc_lanes_major(bitc_lanes a, bitc_lanes b, bitc_lanes c) { return (a & b) | (c & (a ^ b)); }
 
+/* A step of transposing bits: in each word those of *a under `mask` << j and of *b under `mask` change places. */
+BITC_INLINE void bitc_lanes_trade(bitc_lanes *a, bitc_lanes *b, int32_t j, uint64_t mask) {
+    const bitc_lanes t = ((*a >> j) ^ *b) & (bitc_lanes)mask;
+    *a ^= t << j;
+    *b ^= t;
+}
+
 /* The vector that begins `shift` (0..BITC_LANES-1) pixels into a plane. */
 BITC_INLINE bitc_lanes bitc_lanes_from(const bitc_lane_word *p, int32_t shift) {
     return shift ? p[0] >> shift | p[1] << (BITC_LANES - shift) : p[0];

@@ -21,7 +21,8 @@
  *   codes    uint8 [out_c][planes][class groups][B + 2]: the bits of m, then p and q, in the border classes of a group: bit
  *            i for its class i. A group is up to four classes of columns of one class of rows
  *   masks    uint64 [classes][blocks * words]: the lanes of each border class
- *   base     int32 [classes][out_c], ends acc = base[class][c] - step*pop;  ends, int32 [out_c][2]: k, and 1 if b = 1 - t
+ *   base     int32 [classes][out_c], ends acc = base[class][c] - step*pop;  ends, int32 [3][out_c]: 2*k, 1 if b = 1 - t, and
+ *            the node, by channels
  *   first, last  what is computed: the lanes from first to last, both multiples of the vectors (64 in plain C), last at
  *            will beyond the last pixel
  *   scratch  as large as bitc/ir/k_sliced.py says, 64-aligned is faster
@@ -47,6 +48,7 @@
 #define BITC_SLICED_MOST_PLANES 17
 #define BITC_SLICED_MOST_GROUPS 64
 #define BITC_SLICED_UNIONS 16
+#define BITC_SLICED_PICKED 8
 
 typedef struct bitc_sliced {
     int32_t out_h, out_w, out_c;
@@ -69,6 +71,8 @@ typedef struct bitc_sliced {
 struct bitc_sliced_run {
     const bitc_sliced *g;
     bitc_lane_word *planes, *columns, *raw, *counters, *made; /* raw: the terms; the columns, unless there are tables */
+    uint16_t *numbers;      /* [BITC_LANES][pixel_numbers], in order of nodes, and some in order of channels */
+    int32_t pixel_numbers;  /* whole lines of a cache, an odd number: so a column of them does not fall into a few sets */
     bitc_lane_word *unions; /* of this block: [class groups][16], the lanes of the classes whose bits are 1 */
     int32_t groups, here[BITC_SLICED_MOST_GROUPS]; /* the groups that have lanes in this block */
 };
@@ -152,7 +156,7 @@ BITC_INLINE void bitc_sliced_columns(const struct bitc_sliced_run *r, int32_t bl
 
 BITC_INLINE struct bitc_sliced_run bitc_sliced_begin(const bitc_sliced *g, const uint64_t *x, int32_t first, int32_t last,
                                                      uint64_t *scratch) {
-    struct bitc_sliced_run r = {g, NULL, NULL, NULL, NULL, NULL, NULL, 0, {0}};
+    struct bitc_sliced_run r = {g, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, {0}};
     r.planes = (bitc_lane_word *)(void *)scratch;
     r.columns = r.planes + (ptrdiff_t)g->phases * g->in_planes * g->in_channels * g->plane_words *
                                (64 / BITC_LANES_PER_WORD);

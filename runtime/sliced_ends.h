@@ -140,52 +140,86 @@ BITC_INLINE void bitc_sliced_bits(const bitc_sliced *g, const uint64_t *x, const
     }
 }
 
-/* 64 pixels of a plane, from its pixel 32*group on; 32 where vectors have no more. */
-BITC_INLINE uint64_t bitc_sliced_pixels(const bitc_lane_word *plane, int32_t group) {
-    const uint64_t high = BITC_LANES > 32 ? bitc_lanes_get(plane, group + 1) : 0;
-    return bitc_lanes_get(plane, group) | high << 32;
+/* Matrices of 16 by 16 bits side by side in 16 rows, transposed (Warren, Hacker's Delight 7-3). */
+BITC_INLINE void bitc_sliced_turn16(bitc_lanes *rows) {
+    uint64_t mask = UINT64_C(0x00FF00FF00FF00FF);
+    BITC_UNROLLED
+    for (int32_t j = 8; j; j >>= 1, mask ^= mask << j) {
+        BITC_UNROLLED
+        for (int32_t k = 0; k < 16; k = (k + j + 1) & ~j) bitc_lanes_trade(rows + k, rows + k + j, j, mask);
+    }
 }
 
-/* The counts of one channel in a block as accumulators. */
-BITC_INLINE void bitc_sliced_numbers(const struct bitc_sliced_run *r, int32_t block, const bitc_lane_word *u, int32_t c,
-                                       const int32_t *end, const int32_t *base, int32_t step, int32_t *acc) {
-    const bitc_sliced *g = r->g;
-    const uint32_t mask = ((uint32_t)1 << g->counter_planes) - 1, flip = (uint32_t)end[1];
-    const bitc_lane_word *t = bitc_sliced_column(r, g->special + 1);
-    int32_t row = block * BITC_LANES / g->pitch, column = block * BITC_LANES % g->pitch;
-    for (int32_t group = 0; group < BITC_LANES / 32; group += 2) {
-        uint64_t rows[32] = {0}, counts[32];
-        rows[0] = bitc_sliced_pixels(t, group);
-        for (int32_t k = 0; k < g->counter_planes; k++) rows[k + 1] = bitc_sliced_pixels(u + k * BITC_LANE_WORDS, group);
-        bitc_turn(rows, counts);
-        for (int32_t l = 0; l < 64 && l < BITC_LANES && row < g->out_h; l++) {
-            if (column < g->out_w) {
-                const uint32_t found = (uint32_t)(counts[l % 32] >> (l & 32));
-                const uint32_t pop = 2 * (((found >> 1) + (uint32_t)end[0]) & mask) + ((found & 1) ^ flip);
-                int32_t cls = 0;
-                if (g->row_class) cls = g->row_class[row] * g->col_classes + g->col_class[column];
-                acc[((ptrdiff_t)row * g->out_w + column) * g->out_c + c] =
-                    base[(ptrdiff_t)cls * g->out_c + c] - step * (int32_t)pop;
-            }
-            if (++column == g->pitch) column = 0, row++;
+/* 2*u + t of node i in a block, a number for each pixel. */
+BITC_INLINE void bitc_sliced_numbers(const struct bitc_sliced_run *r, const bitc_lane_word *u, int32_t i) {
+    const int32_t planes = r->g->counter_planes;
+    bitc_lanes rows[16];
+    bitc_lane_word words[sizeof(bitc_lanes) / sizeof(bitc_lane_word)];
+    rows[0] = bitc_lanes_load(bitc_sliced_column(r, r->g->special + 1));
+    for (int32_t k = 1; k < 16; k++) {
+        rows[k] = k <= planes ? bitc_lanes_load(u + (k - 1) * BITC_LANE_WORDS) : bitc_lanes_fill(0);
+    }
+    bitc_sliced_turn16(rows);
+    for (int32_t l = 0; l < 16; l++) {
+        uint16_t *to = r->numbers + (ptrdiff_t)l * r->pixel_numbers + i;
+        bitc_lanes_store(words, rows[l]);
+        for (int32_t p = 0; p < BITC_LANES / 16; p++, to += (ptrdiff_t)16 * r->pixel_numbers) {
+            *to = (uint16_t)(words[p * 16 / BITC_LANES_PER_WORD] >> p * 16 % BITC_LANES_PER_WORD);
         }
+    }
+}
+
+/* The numbers of some pixels from the order of nodes into that of channels. */
+BITC_INLINE void bitc_sliced_pick(const struct bitc_sliced_run *r, int32_t first, const int32_t *BITC_RESTRICT place,
+                                  uint16_t *BITC_RESTRICT picked) {
+    const uint16_t *BITC_RESTRICT numbers = r->numbers + (ptrdiff_t)first * r->pixel_numbers;
+    for (int32_t l = 0; l < BITC_SLICED_PICKED; l++, numbers += r->pixel_numbers, picked += r->g->out_c) {
+        for (int32_t c = 0; c < r->g->out_c; c++) picked[c] = numbers[place[c]];
+    }
+}
+
+/* The accumulators of a pixel. */
+BITC_INLINE void bitc_sliced_pixel(const bitc_sliced *g, const uint16_t *BITC_RESTRICT picked,
+                                   const int32_t *BITC_RESTRICT ends, const int32_t *BITC_RESTRICT base, int32_t step,
+                                   int32_t *BITC_RESTRICT acc) {
+    const int32_t *BITC_RESTRICT turned = ends + g->out_c, mask = ((int32_t)2 << g->counter_planes) - 1;
+    for (int32_t c = 0; c < g->out_c; c++) acc[c] = base[c] - step * (((picked[c] + ends[c]) & mask) ^ turned[c]);
+}
+
+/* Those of a block; numbers are picked some pixels before they are read, or the reading waits for the writing. */
+BITC_INLINE void bitc_sliced_pixels_out(const struct bitc_sliced_run *r, int32_t block, const int32_t *ends,
+                                        const int32_t *base, int32_t step, int32_t *acc) {
+    const bitc_sliced *g = r->g;
+    uint16_t *picked = r->numbers + (ptrdiff_t)BITC_LANES * r->pixel_numbers;
+    int32_t row = block * BITC_LANES / g->pitch, column = block * BITC_LANES % g->pitch;
+    for (int32_t l = 0; l < BITC_LANES && row < g->out_h; l++) {
+        const int32_t some = l % BITC_SLICED_PICKED;
+        if (!some) bitc_sliced_pick(r, l, ends + 2 * g->out_c, picked);
+        if (column < g->out_w) {
+            const int32_t cls = g->row_class ? g->row_class[row] * g->col_classes + g->col_class[column] : 0;
+            bitc_sliced_pixel(g, picked + (ptrdiff_t)some * g->out_c, ends, base + (ptrdiff_t)cls * g->out_c, step,
+                              acc + ((ptrdiff_t)row * g->out_w + column) * g->out_c);
+        }
+        if (++column == g->pitch) column = 0, row++;
     }
 }
 
 BITC_INLINE void bitc_sliced_acc(const bitc_sliced *g, const uint64_t *x, const int32_t *nodes, const int16_t *terms,
                                  const int32_t *ends, const int32_t *base, int32_t step, int32_t *acc, int32_t first,
                                  int32_t last, uint64_t *scratch) {
-    const struct bitc_sliced_run r = bitc_sliced_begin(g, x, first, last, scratch);
+    struct bitc_sliced_run r = bitc_sliced_begin(g, x, first, last, scratch);
     const int32_t end = bitc_sliced_last(g, last);
+    r.numbers = (uint16_t *)(void *)r.made;
+    r.pixel_numbers = ((g->out_c + 31) / 32 | 1) * 32;
     for (int32_t block = first / BITC_LANES; block < end; block++) {
         bitc_sliced_enter(&r, block);
         const int16_t *next = terms;
         for (int32_t i = 0; i < g->out_c; i++) {
             const int32_t *node = nodes + (ptrdiff_t)i * BITC_SLICED_NODE;
             next = bitc_sliced_count(&r, node, next);
-            const bitc_lane_word *u = r.counters + (ptrdiff_t)node[0] * g->counter_planes * BITC_LANE_WORDS;
-            bitc_sliced_numbers(&r, block, u, node[7], ends + (ptrdiff_t)i * 2, base, step, acc);
+            bitc_sliced_numbers(&r, r.counters + (ptrdiff_t)node[0] * g->counter_planes * BITC_LANE_WORDS, i);
         }
+        bitc_sliced_pixels_out(&r, block, ends, base, step, acc);
     }
 }
 

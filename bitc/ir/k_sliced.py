@@ -31,6 +31,9 @@ _SLICED = {
 FILLED = 2
 """Columns behind the terms that fill up the last three of a table."""
 
+PICKED = 8
+"""Pixels whose numbers are put in order at a time."""
+
 Count = Callable[[int, np.ndarray, np.ndarray], None]
 
 
@@ -49,6 +52,14 @@ def _scratch(attrs: dict[str, Any], results: int) -> BufferType:
     columns = terms + SPECIAL + (4 * attrs["triples"] + FILLED if attrs["triples"] else 0)
     vectors = columns + attrs["slots"] * attrs["counter_planes"] + results + unions
     return BufferType((1, 1, planes + vectors * (lanes // 64), 1), DType.U64)
+
+
+def _numbers(attrs: dict[str, Any]) -> int:
+    """Rows of lanes that hold 16 bits for each channel of as many pixels, in an odd number of whole lines of a cache, and of
+    :data:`PICKED` pixels more."""
+    lines = -(-attrs["channels"] // 32) | 1
+    made: int = 16 * 32 * lines + -(-PICKED * 16 * attrs["channels"] // attrs["lanes"])
+    return made
 
 
 def _check(x: Type, nodes: Type, added: Type, attrs: dict[str, Any]) -> BufferType:
@@ -111,10 +122,12 @@ class SlicedAcc(OpDecl):
     @staticmethod
     def infer(x: Type, nodes: Type, added: Type, ends: Type, base: Type, **attrs: Any) -> tuple[BufferType, BufferType]:
         source = _check(x, nodes, added, attrs)
-        if as_buffer(ends, DType.I32).shape != (attrs["channels"], 2):
+        if as_buffer(ends, DType.I32).shape != (3, attrs["channels"]):
             raise InferenceError(f"ends {ends} are not those of {attrs['channels']} channels")
         as_buffer(base, DType.I32, 2)
-        return BufferType((source.shape[0], *attrs["size"], attrs["channels"]), DType.I32), _scratch(attrs, 0)
+        return BufferType((source.shape[0], *attrs["size"], attrs["channels"]), DType.I32), _scratch(
+            attrs, _numbers(attrs)
+        )
 
     @staticmethod
     def evaluate(
@@ -123,13 +136,14 @@ class SlicedAcc(OpDecl):
         pops = np.zeros((x.shape[0], *attrs["size"], attrs["channels"]), np.int64)
 
         def see(index: int, u: np.ndarray, t: np.ndarray) -> None:
-            k, odd = ends[index].tolist()
-            pops[..., nodes[index, -1]] = 2 * (u + k & (1 << attrs["counter_planes"]) - 1) + (t ^ odd)
+            channel = nodes[index, -1]
+            twice_k, odd, _ = ends[:, channel].tolist()
+            pops[..., channel] = (2 * u + t + twice_k & (2 << attrs["counter_planes"]) - 1) ^ odd
 
         _walked(x, nodes, added, attrs, see)
         classes = class_map(attrs["row_class"], attrs["col_class"], attrs["size"])
         acc = (base[classes] - attrs["step"] * pops).astype(np.int32)
-        return acc, np.zeros(_scratch(attrs, 0).shape, np.uint64)
+        return acc, np.zeros(_scratch(attrs, _numbers(attrs)).shape, np.uint64)
 
 
 @op("k.sliced_bits")

@@ -59,6 +59,12 @@ class Walk:
     special: int
     triples: int
 
+    def by_channel(self) -> np.ndarray:
+        """2k, whether b = 1 - t, and the place of the node, int32 [3, M], of each channel."""
+        place = np.argsort(self.nodes[:, -1])
+        k, odd = self.ends[place].T
+        return np.stack([2 * k, odd, place]).astype(np.int32)
+
 
 def counter_planes(terms: int) -> int:
     """Planes of a counter of half as many as ``terms``, and one more to tell its values apart.

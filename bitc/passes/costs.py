@@ -93,15 +93,15 @@ class Sliced:
 SLICED: dict[str, Sliced] = {
     "portable": Sliced(
         adder_ns=0.75, far_ns=0.2, majority_ns=0.8, table_ns=4,
-        node_ns=10, test_ns=12, column_ns=1, input_ns=0.1, output_ns=0.1, number_ns=5
+        node_ns=10, test_ns=12, column_ns=1, input_ns=0.1, output_ns=0.1, number_ns=2.5
     ),
     "avx2": Sliced(
         adder_ns=0.7, far_ns=0.3, majority_ns=1.25, table_ns=8,
-        node_ns=15, test_ns=20, column_ns=2, input_ns=0.03, output_ns=0.03, number_ns=5
+        node_ns=15, test_ns=20, column_ns=2, input_ns=0.03, output_ns=0.03, number_ns=1.7
     ),
     "avx512": Sliced(
         adder_ns=0.4, far_ns=0.3, majority_ns=1, table_ns=8,
-        node_ns=20, test_ns=30, column_ns=2, input_ns=0.03, output_ns=0.03, number_ns=5
+        node_ns=20, test_ns=30, column_ns=2, input_ns=0.03, output_ns=0.03, number_ns=2.5
     ),
 }  # fmt: skip
 """By instruction set, measured as :data:`COSTS` are; those of avx512 are guesses on the safe side. Tables fill more than a first cache on

@@ -29,7 +29,7 @@ class BitProduct:
 def sliced_acc(product: BitProduct, base: np.ndarray, step: int, low: Lowering) -> Value:
     """``k.sliced_acc`` with ``base`` [classes, M]."""
     attrs, walk = _attrs(product, low)
-    operands = (product.x, *map(low.constant, (walk.nodes, walk.terms, walk.ends, base.astype(np.int32))))
+    operands = (product.x, *map(low.constant, (walk.nodes, walk.terms, walk.by_channel(), base.astype(np.int32))))
     made, _ = low.builder.add_multi("k.sliced_acc", *operands, loc=product.op.loc, step=step, **attrs)
     return made
 

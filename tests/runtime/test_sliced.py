@@ -144,14 +144,14 @@ class Prepared:
         classes = case.classes[0] * case.classes[1]
         base = self.rng.integers(-1000, 1000, (classes, case.channels), np.int32)
         expected = base[self.class_of] - step * self.pops
-        walk = self.walk
-        meant, scratch = SlicedAcc.evaluate(self.x, walk.nodes, walk.terms, walk.ends, base, step=step, **self.attrs)
+        walk, ends = self.walk, self.walk.by_channel()
+        meant, scratch = SlicedAcc.evaluate(self.x, walk.nodes, walk.terms, ends, base, step=step, **self.attrs)
         np.testing.assert_array_equal(meant[0], expected)
         g, held = self.geometry()
         with guarded(expected.shape, np.int32, align=4) as acc, guarded((scratch.size,), np.uint64) as memory:
             run = getattr(self.kernel, f"bitc_sliced_acc_{self.isa}")
             for part in self.parts():
-                run(g, p(self.x), p(walk.nodes), p(walk.terms), p(walk.ends), p(base), step, p(acc), *part, p(memory))
+                run(g, p(self.x), p(walk.nodes), p(walk.terms), p(ends), p(base), step, p(acc), *part, p(memory))
             np.testing.assert_array_equal(acc, expected)
         assert held
 
