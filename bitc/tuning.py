@@ -56,7 +56,8 @@ def tuning_file(target: Target) -> Path:
 
 
 def tune(graph: Graph, passes: Sequence[Pass], target: Target, path: Path, progress: Progress | None = None) -> int:
-    """Measure into ``path`` what it does not hold yet of the layers of ``graph``, an imported one: how many layers those were.
+    """Measure into ``path`` what it does not hold yet of the layers of ``graph``, an imported one: how many layers those were. There is
+    a file then, also where there was nothing to measure.
 
     ``passes``: all that compile it. Raises a :class:`bitc.errors.BitcError` where nothing can be timed here, and where ``path`` cannot be
     written or is of another version or ISA.
@@ -76,11 +77,17 @@ def tune(graph: Graph, passes: Sequence[Pass], target: Target, path: Path, progr
             progress(f"measuring {op.loc or key}", index, len(layers))
         found = measure(op, _worth_trying(op, target), passes[passes.index(choosing) :], target)
         known = replace(known, layers={**known.layers, key: found})
-        try:
-            known.write(machine_of(target))
-        except OSError as error:
-            raise OptionError(Diagnostic("O043", f"{path} cannot be written", here=error.strerror or "")) from error
+        _keep(known, path, target)
+    if not path.is_file():
+        _keep(known, path, target)
     return len(layers)
+
+
+def _keep(known: Measured, path: Path, target: Target) -> None:
+    try:
+        known.write(machine_of(target))
+    except OSError as error:
+        raise OptionError(Diagnostic("O043", f"{path} cannot be written", here=error.strerror or "")) from error
 
 
 def _worth_trying(op: Op, target: Target) -> list[Form]:

@@ -185,7 +185,7 @@ def form(op: Op) -> str:
         case "k.unpack":
             return "bits to numbers"
         case "k.delta_weights":
-            return "weights from differences"
+            return "decoded weights"
         case "k.bpool_max":
             return "max of bits"
         case "k.fconv" | "k.fdepthwise" | "k.fpool" | "k.reduce" | "k.softmax" | "k.argmax" | "k.topk" | "k.gemm":

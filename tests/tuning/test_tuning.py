@@ -68,6 +68,16 @@ def model(folder: Path) -> Path:
     return path
 
 
+def test_a_network_without_layers_to_measure_leaves_a_file_too(tmp_path: Path) -> None:
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "net", [x], [y])
+    path, times = tmp_path / "relu.onnx", tmp_path / "times.json"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    for _ in range(2):
+        bitc.compile(path, target="portable", out=tmp_path / "a", emit=("c",), tune=True, tuning=times)
+        assert Measured.parse(str(times)).layers == {}
+
+
 def test_layers_are_measured_once_and_the_file_repeats_the_choices(tmp_path: Path) -> None:
     seen: list[str] = []
 
