@@ -31,6 +31,8 @@ typedef struct bitc_nibbles_step {
 
 /* Where the byte of an entry lies, and its row. */
 BITC_INLINE const uint8_t *bitc_nibbles_at(const uint8_t *from, uint32_t entry) { return from + (entry >> 11); }
-BITC_INLINE const uint8_t *bitc_nibbles_row(uint32_t entry) { return bitc_nibbles_rows[0] + (entry & 0x7F0); }
+BITC_INLINE const uint8_t *bitc_nibbles_row(uint32_t entry) {
+    return (const uint8_t *)&bitc_nibbles_rows + (entry & 0x7F0);
+}
 
 #endif

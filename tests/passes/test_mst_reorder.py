@@ -106,6 +106,15 @@ def test_auto_skips_where_images_are_small_and_channels_near() -> None:
     assert marked(MstReorder("portable").run(layer(0.05, size=7, channels=256))) == ["trees"]
 
 
+def test_auto_skips_where_channels_are_few() -> None:
+    """Kernels on words compute 32 channels of 64 at a time, there be 16 of 16 as in ResNets for small images; those on planes of bits turn
+    numbers out slowly."""
+    for channels, form in ((16, "skipping"), (64, "")):
+        n = Net(1)
+        acc = n.conv(n.threshold(n.input(1, channels, 32, 32)), channels)
+        assert marked(MstReorder("avx2").run(prepared(n.graph(n.floats(acc))))) == [form]
+
+
 def test_differences_that_lie_together_cost_less_than_scattered_ones() -> None:
     """Words of a tap are taken over whole: of 32 channels each, a quarter of them free."""
     n, signs = Net(3), [-1.0, 1.0]
