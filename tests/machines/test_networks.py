@@ -65,6 +65,14 @@ def small(folder: Path) -> Case:
     )
 
 
+@pytest.fixture(scope="module")
+def skipping(folder: Path) -> Case:
+    """A network whose products of bits skip along trees."""
+    with np.load(MODELS / "digits_test.npz") as data:
+        feeds = {"x": data["x"]}
+    return prepare(MODELS / "mst" / "digits_mst_words50.onnx", folder / "skipping", feeds, SAMPLES, mst="skipping")
+
+
 def agrees(
     case: Case,
     machine: Machine,
@@ -93,6 +101,11 @@ def test_the_projects_networks(own: Case, machine: Machine) -> None:
 @for_each_machine
 def test_weights_stored_as_differences(small: Case, machine: Machine) -> None:
     agrees(small, machine)
+
+
+@for_each_machine
+def test_products_that_skip(skipping: Case, machine: Machine) -> None:
+    agrees(skipping, machine)
 
 
 @for_each_machine
