@@ -12,11 +12,14 @@ from bitc.ir import Builder, DType, Op, TensorType, Value
 from bitc.ir.integer_packing import INTEGER_FORMS
 from bitc.passes.coding import Blocked, Coding, coding_of, sums_exactly
 from bitc.passes.facts import INT32
-from bitc.passes.gemm_costs import float_gemm_ns, integer_gemm_ns, work_of_gemm
+from bitc.passes.gemm_costs import bits_gemm_ns, float_gemm_ns, integer_gemm_ns, work_of_gemm
 from bitc.passes.gemm_storages import gemm_reach, gemm_storages
 from bitc.passes.value_sets import ValueSets
 
 MAX_LEVELS = 4
+
+CLEARLY = 1.5
+"""How many times as long as integers bits must take to give way: the figures are no better than that."""
 
 Encode = Callable[[Value, Coding, Builder, str], Value]
 
@@ -43,7 +46,8 @@ class Gemm:
 def both_computed(op: Op, sets: ValueSets, isa: str) -> Dots | Gemm | Blocked:
     """With x = s·X and y = t·Y, x @ y = s·t·(X @ Y); X @ Y is exact in int32. ``op`` is an ``nn.matmul`` of computed operands.
 
-    Few levels run as bits, more as integers where the kernels of ``isa`` multiply these faster than floats.
+    Few levels run as bits, but as integers where the kernels of ``isa`` are known to be faster so; more as integers or as floats, whichever
+    is faster.
     """
     x, y = op.operands
     if not (isinstance(x.type, TensorType) and x.type.dtype is DType.F32):
@@ -61,25 +65,50 @@ def both_computed(op: Op, sets: ValueSets, isa: str) -> Dots | Gemm | Blocked:
     largest = x.shape[-1] * prod(max(abs(c.levels.lo), abs(c.levels.hi)) for c in codings)
     exact = left.same and right.same and sums_exactly(np.asarray([right.scale]), left.scale, largest)
     stack = _stack(x.shape, y.shape)
+    integers = _as_integers(op, left, right, exact, isa)
     # the kernel of bits adds terms of twice the levels on both sides, and there are four
-    if stack is not None and max(c.levels.count for c in codings) <= MAX_LEVELS and 16 * largest < INT32:
+    if stack is None or max(c.levels.count for c in codings) > MAX_LEVELS or 16 * largest >= INT32:
+        return integers
+    bits_ns = bits_gemm_ns(work_of_gemm(op), isa, (left.levels.planes, right.levels.planes), _moved(op))
+    if isinstance(integers, Blocked) or bits_ns <= CLEARLY * _integers_ns(op, left, right, isa):
         return Dots(left, right, stack, exact)
-    return _as_integers(op, left, right, exact, isa)
+    return integers
+
+
+def _moved(op: Op) -> int:
+    """How many numbers of both sides lie otherwise than as rows of the product."""
+    found = 0
+    for side, rows in zip(op.operands, (True, False), strict=True):
+        turned, source = not rows, side
+        while source.producer is not None and source.producer.name in ("nn.reshape", "nn.transpose"):
+            if source.producer.name == "nn.transpose":
+                perm = source.producer.attrs["perm"]
+                exchanged = (*range(len(perm) - 2), len(perm) - 1, len(perm) - 2)
+                if tuple(perm) != exchanged:
+                    turned = True
+                    break
+                turned = not turned
+            source = source.producer.operands[0]
+        found += prod(side.shape) * turned
+    return found
 
 
 def _as_integers(op: Op, x: Coding, y: Coding, exact: bool, isa: str) -> Gemm | Blocked:
     largest = gemm_reach(x.levels, y.levels, op.operands[0].shape[-1])
     if largest >= INT32:
         return Blocked(f"both operands are computed, and sums of products of levels reach {largest}")
-    storage, _ = gemm_storages(x.levels, y.levels, INTEGER_FORMS[isa])
-    levels, work = (x.levels.count, y.levels.count), work_of_gemm(op)
-    integers_ns, floats_ns = integer_gemm_ns(work, isa, storage, levels), float_gemm_ns(work, isa)
+    integers_ns, floats_ns = _integers_ns(op, x, y, isa), float_gemm_ns(work_of_gemm(op), isa)
     if integers_ns >= floats_ns:
         return Blocked(
-            f"both operands are computed, of {levels[0]} and {levels[1]} values: as integers the product would take "
+            f"both operands are computed, of {x.levels.count} and {y.levels.count} values: as integers the product would take "
             f"{integers_ns / 1000:.3g} us, as floats {floats_ns / 1000:.3g} us"
         )
     return Gemm(x, y, exact)
+
+
+def _integers_ns(op: Op, x: Coding, y: Coding, isa: str) -> float:
+    storage, _ = gemm_storages(x.levels, y.levels, INTEGER_FORMS[isa])
+    return integer_gemm_ns(work_of_gemm(op), isa, storage, (x.levels.count, y.levels.count))
 
 
 def _stack(x: tuple[int, ...], y: tuple[int, ...]) -> int | None:

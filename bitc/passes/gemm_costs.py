@@ -1,4 +1,4 @@
-"""What products of two computed matrices cost as integers and as floats, in nanoseconds on one core.
+"""What products of two computed matrices cost as bits, as integers and as floats, in nanoseconds on one core.
 
 Measured with ``benchmarks/computed_products.py``, which prints beside each other what this file says and what it takes.
 """
@@ -10,6 +10,7 @@ from math import prod
 
 from bitc.ir import DType, Op
 from bitc.ir.integer_packing import INTEGER_FORMS
+from bitc.ir.packing import words_of
 from bitc.passes.costs import COSTS
 
 FEW = 4
@@ -23,7 +24,8 @@ class GemmCosts:
     ``floats``, ``few``: operations a nanosecond of products of floats, blocked and plain (a multiplication and an addition are two).
     ``float_row_ns``, ``row_ns``: a row of results, as floats and as integers, besides its operations; ``result_ns``: each of its integers.
     ``float_pack_ns``, ``pack_ns``: a number of the right side put in order. ``matrix_ns``: a matrix of integers besides all that.
-    ``made_ns``: what rounding a number to a byte takes longer than rounding it to a float.
+    ``made_ns``: what rounding a number to a byte takes longer than rounding it to a float. ``word_ns``: two words of bits met; 0 where no
+    one has timed it. ``moved_ns``: a number between a threshold and a transpose: its bit unpacked, moved, and packed again.
     """
 
     floats: float
@@ -35,6 +37,8 @@ class GemmCosts:
     pack_ns: float
     matrix_ns: float
     made_ns: float
+    word_ns: float = 0.0
+    moved_ns: float = 0.0
 
 
 GEMM_COSTS: dict[str, GemmCosts] = {
@@ -43,6 +47,7 @@ GEMM_COSTS: dict[str, GemmCosts] = {
     ),
     "avx2": GemmCosts(
         floats=92, few=8, float_row_ns=1, row_ns=0.5, result_ns=0, float_pack_ns=0.3, pack_ns=0.04, matrix_ns=15, made_ns=0.1,
+        word_ns=0.5, moved_ns=0.4,
     ),
     "avx512": GemmCosts(
         floats=180, few=8, float_row_ns=1, row_ns=0.5, result_ns=0, float_pack_ns=0.3, pack_ns=0.04, matrix_ns=15, made_ns=0.05,
@@ -102,3 +107,11 @@ def integer_gemm_ns(work: GemmWork, isa: str, storage: DType, levels: tuple[int,
     ]
     of_matrix = costs.matrix_ns + depth * columns * costs.pack_ns + sum(made) * costs.made_ns
     return work.stack * (of_matrix + work.rows * of_row)
+
+
+def bits_gemm_ns(work: GemmWork, isa: str, planes: tuple[int, int], moved: int) -> float:
+    """The product of rows of bits, ``planes`` of each side, and what it takes to turn ``moved`` numbers before they are packed; packing
+    alone costs what comparing to bytes does. 0 where bits were not timed beside integers."""
+    costs = GEMM_COSTS[isa]
+    words = work.stack * work.rows * work.columns * words_of(work.depth) * planes[0] * planes[1]
+    return words * costs.word_ns + moved * costs.moved_ns * bool(costs.word_ns)

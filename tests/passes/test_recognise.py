@@ -483,3 +483,28 @@ def test_sums_of_two_activations_fit_int32() -> None:
     found = form_of(b.add("nn.matmul", *wide))
     assert isinstance(found, Blocked)
     assert "sums of products of levels reach 51200000000" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("isa", "depth", "perm", "op"),
+    [
+        ("avx2", 16, (0, 1, 2), "q.gemm"),
+        ("avx2", 64, (0, 1, 2), "q.dots"),
+        ("avx2", 64, (1, 0, 2), "q.gemm"),
+        ("portable", 16, (1, 0, 2), "q.dots"),
+    ],
+)
+def test_few_levels_are_bits_unless_integers_are_known_to_be_faster(
+    isa: str, depth: int, perm: tuple[int, ...], op: str
+) -> None:
+    """Words that are mostly empty, or that must be taken apart for a transpose, take longer than bytes."""
+    b = Builder()
+    shape = tuple((4, 33, depth)[axis] for axis in perm)
+    x, y = (b.input(name, TensorType(shape)) for name in "xy")
+    left, right = (b.add("nn.assume", side, values=(-1.0, 1.0)) for side in (x, y))
+    if perm != (0, 1, 2):
+        left, right = (b.add("nn.transpose", side, perm=perm) for side in (left, right))
+    graph = Graph("g", [x, y], b.ops, [b.add("nn.matmul", left, b.add("nn.transpose", right, perm=(0, 2, 1)))])
+    after = RecogniseCodes(isa).run(graph)
+    same_meaning(graph, after, one_of([-1, 1]))
+    assert op in op_names(after)
