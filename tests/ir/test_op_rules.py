@@ -75,6 +75,10 @@ WINDOW = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
 @pytest.mark.parametrize(
     ("name", "types", "attrs", "message"),
     [
+        ("q.int_gemm", [F((2, 3), DType.U8), F((3, 4), DType.I16)], {}, "u8 and i8, or both i16"),
+        ("q.int_gemm", [F((2, 3), DType.U8), F((4, 4), DType.I8)], {}, "do not multiply"),
+        ("q.int_gemm", [F((2, 3), DType.I16), F((3, 4), DType.I16)], {"x_highest": 32768}, "may overflow"),
+        ("q.gemm", [CodeType((2, 3), BIPOLAR), F((3, 4))], {}, "needs codes"),
         ("nn.add", [F((2, 3)), F((4,))], {}, r"shapes \[2, 3\] and \[4\] do not broadcast"),
         ("nn.add", [F((2,)), F((2,), DType.I32)], {}, "differ in dtype"),
         ("nn.add", [F((2,))], {}, "takes operands"),
