@@ -140,20 +140,17 @@ class _Maker:
 
     def tree(self, tree: ChannelTree, down: np.ndarray, columns: np.ndarray, first: int) -> None:
         """Walk ``tree`` over rows ``down`` whose terms are ``columns``; its channels count from ``first``."""
-        waiting = np.bincount(tree.parent[tree.parent != ROOT], minlength=len(down))
-        slot, k, odd = (np.zeros(len(down), int) for _ in range(3))
-        free: list[int] = []
+        slot, slots = tree.slots()
+        self.most = max(self.most, slots)
+        k, odd = (np.zeros(len(down), int) for _ in range(2))
         for c in tree.order.tolist():
             up = int(tree.parent[c])
             if up == ROOT:
-                slot[c] = self._slot(free)
                 turned = columns[down[c]].tolist()
                 turned += [self.ones] * (len(turned) % 2)  # so that t is the parity of the count
                 self.node(int(slot[c]), ROOT, 0, turned, columns[~down[c]].tolist(), first + c)
                 k[c] = len(turned) // 2
             else:
-                waiting[up] -= 1
-                slot[c] = self._slot(free) if waiting[up] else slot[up]
                 step = _step(tree, c, int(odd[up]), down.shape[1])
                 odd[c], k[c] = step.odd, step.constant - k[up] if tree.negated[c] else step.constant + k[up]
                 differs = down[c] != (down[up] ^ tree.negated[c])
@@ -163,14 +160,6 @@ class _Maker:
                 k[c] += len(turned)
                 self.node(int(slot[c]), int(slot[up]), int(tree.negated[c]), turned, plain, first + c)
             self.ends.append([int(k[c]) % 2**self.planes, int(odd[c])])
-            if not waiting[c]:
-                free.append(int(slot[c]))
-
-    def _slot(self, free: list[int]) -> int:
-        if free:
-            return free.pop()
-        self.most += 1
-        return self.most - 1
 
     def node(self, slot: int, up: int, negated: int, turned: list[int], plain: list[int], channel: int) -> None:
         """A node whose columns are taken off (``turned``) or added, in blocks filled up with zeros."""
