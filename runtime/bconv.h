@@ -76,19 +76,21 @@ static inline ptrdiff_t bitc_bconv_weight_words(const bitc_bconv *g) {
     return (ptrdiff_t)g->taps_h * g->taps_w * g->run_words;
 }
 
-/* Whether both halves of all runs are equal, in the windows x of `pixels` neighbouring output pixels. */
+/* Whether both halves of all runs are equal, in the windows x of `pixels` neighbouring output pixels. Windows that overlap
+ * or touch are looked at as one. */
 static inline int32_t bitc_bconv_twins(const bitc_bconv *g, const uint64_t *x, int32_t pixels) {
-    const ptrdiff_t stride = (ptrdiff_t)g->step_w * g->in_pixel_words;
     if (!g->twin_words) return 0;
+    const int32_t one = g->tap_words == g->in_pixel_words && g->step_w <= g->taps_w;
+    const int32_t windows = one ? 1 : pixels, taps = one ? (pixels - 1) * g->step_w + g->taps_w : g->taps_w;
     for (int32_t i = 0; i < g->taps_h; i++) {
-        for (int32_t j = 0; j < g->taps_w; j++) {
-            const uint64_t *run = x + (ptrdiff_t)i * g->tap_row_words + (ptrdiff_t)j * g->tap_words;
-            uint64_t differing = 0;
-            for (int32_t p = 0; p < pixels; p++, run += stride) {
+        uint64_t differing = 0;
+        for (int32_t p = 0; p < windows; p++) {
+            const uint64_t *run = x + (ptrdiff_t)i * g->tap_row_words + (ptrdiff_t)p * g->step_w * g->in_pixel_words;
+            for (int32_t j = 0; j < taps; j++, run += g->tap_words) {
                 for (int32_t r = 0; r < g->twin_words; r++) differing |= run[r] ^ run[g->twin_words + r];
             }
-            if (differing) return 0;
         }
+        if (differing) return 0;
     }
     return 1;
 }

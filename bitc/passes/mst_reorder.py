@@ -30,6 +30,7 @@ from bitc.passes.costs import (
     plane_ns,
     skipping_ns,
     tables_ns,
+    tile_of,
     trees_ns,
     twins_ns,
 )
@@ -208,9 +209,10 @@ class _Weighing:
     @property
     def plain_ns(self) -> float:
         """Nanoseconds on words of channels. Kernels multiply once where two planes are equal under a tile of pixels."""
+        costs = COSTS[self.isa]
         if self.work.group == 1 and seldom_between(self.op.operands[0]):
-            return twins_ns(self.work, COSTS[self.isa])
-        return self.planes * plane_ns(self.work, COSTS[self.isa])
+            return twins_ns(self.work, costs, padded_tiles(self.op, tile_of(costs)[0]))
+        return self.planes * plane_ns(self.work, costs)
 
     @property
     def tables_ns(self) -> float:
@@ -261,6 +263,21 @@ def seldom_between(codes: Value) -> bool:
         bits = ordered.astype(np.float32).view(np.int32).astype(np.int64)
         ordered = np.where(bits < 0, -(bits & INT32 - 1), bits)
     return bool((ordered[:, 1].astype(np.int64) - ordered[:, 0] <= ONE_VALUE).all())
+
+
+def padded_tiles(op: Op, tile: int) -> float:
+    """The part of the tiles of ``tile`` neighbouring pixels whose windows meet padding with the middle level, where planes differ."""
+    if op.name != "q.conv" or op.attrs["pad_level"]:
+        return 0.0
+    inside = 1.0
+    (x, w), (top, left, _, _) = op.operands, op.attrs["pads"]
+    for axis, (pad, wide) in enumerate(((top, 1), (left, tile)), start=2):
+        step, reach = op.attrs["strides"][axis - 2], (w.shape[axis] - 1) * op.attrs["dilations"][axis - 2]
+        first = np.arange(op.result.shape[axis]) * step - pad
+        within = (first >= 0) & (first + reach < x.shape[axis])
+        whole = np.pad(within, (0, -len(within) % wide), constant_values=True).reshape(-1, wide)
+        inside *= whole.all(axis=1).mean()
+    return float(1 - inside)
 
 
 def product_ns(op: Op, isa: str, bits: int) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from codegen.nets import NETS, Net, inputs_of, kernel_passes, prepared
@@ -9,7 +11,7 @@ from codegen.nets import NETS, Net, inputs_of, kernel_passes, prepared
 from bitc.errors import OptionError
 from bitc.ir import BIPOLAR, TERNARY, CodeType, Graph, Op, evaluate
 from bitc.ir.sliced import MOST_TERMS
-from bitc.passes.mst_reorder import MstReorder, _Weighing, seldom_between, trees_of
+from bitc.passes.mst_reorder import MstReorder, _Weighing, padded_tiles, seldom_between, trees_of
 from bitc.passes.pipeline import run_passes
 
 
@@ -179,6 +181,31 @@ def test_the_sign_of_a_number_is_seldom_zero() -> None:
     for t, one in ((smallest, True), (smallest * 5, False), (np.array([[-1.0, 1.0]], np.float32), False)):
         codes = n.b.add("q.threshold", x, n.b.constant(t), n.b.constant(np.zeros(1, bool)), levels=TERNARY)
         assert seldom_between(codes) is one
+
+
+@pytest.mark.parametrize("tile", [1, 4])
+@pytest.mark.parametrize(
+    ("strides", "pads", "dilations"), [((1, 1), (1, 1, 1, 1), (1, 1)), ((2, 1), (2, 0, 0, 3), (1, 2))]
+)
+def test_tiles_that_meet_padding(
+    tile: int, strides: tuple[int, int], pads: tuple[int, int, int, int], dilations: tuple[int, int]
+) -> None:
+    n = Net(5)
+    codes = n.b.add("q.encode", n.const(n.rng.choice([-1.0, 1.0], (8, 4, 3, 3))), levels=BIPOLAR)
+    x = n.threshold(n.input(1, 4, 9, 14))
+    op = n.b.add("q.conv", x, codes, pad_level=0, strides=strides, pads=pads, dilations=dilations, group=1).producer
+    assert op is not None
+    rows, columns = op.result.shape[2:]
+    met = []
+    for y, first in itertools.product(range(rows), range(0, columns, tile)):
+        down = [y * strides[0] - pads[0] + i * dilations[0] for i in range(3)]
+        right = [
+            x * strides[1] - pads[1] + j * dilations[1]
+            for x in range(first, min(first + tile, columns))
+            for j in range(3)
+        ]
+        met.append(min(down) < 0 or max(down) >= 9 or min(right) < 0 or max(right) >= 14)
+    assert padded_tiles(op, tile) == pytest.approx(np.mean(met))
 
 
 def test_unknown_options_are_refused() -> None:

@@ -192,6 +192,21 @@ def test_planes_that_are_seldom_unlike(isa: str, share: float) -> None:
 
 
 @for_each_isa
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2), (1, 3)])
+@pytest.mark.parametrize("dilations", [(1, 1), (2, 1), (1, 2)])
+def test_one_place_where_twins_differ(isa: str, strides: tuple[int, int], dilations: tuple[int, int]) -> None:
+    """Windows that overlap, touch or lie apart: the one bit that differs is found wherever it lies."""
+    rng = np.random.default_rng(11)
+    for kernel in ((1, 1), (2, 3)):
+        conv = random_conv(rng, 70, 33, kernel, (2, 6), strides, dilations, planes=2)
+        conv.w[:, :, :, 1] = conv.w[:, :, :, 0]
+        for place in range(0, conv.x[:, :, 0].size, conv.x[:, :, 0].size // 29):
+            conv.x[:, :, 1] = conv.x[:, :, 0]
+            conv.x[(*np.unravel_index(place, conv.x[:, :, 0].shape)[:2], 1)][place % 70] ^= 1
+            check(isa, conv, rng, twins=True)
+
+
+@for_each_isa
 def test_sums_of_twins_past_every_counter(isa: str) -> None:
     rng = np.random.default_rng(10)
     for words in (3, 4, 31, 32, 1023, 1024, 1100):
