@@ -27,8 +27,9 @@ BITC_INLINE bitc_lanes bitc_lanes_major(bitc_lanes a, bitc_lanes b, bitc_lanes c
 
 /* A step of transposing bits: in each word those of *a under `mask` << j and of *b under `mask` change places. */
 BITC_INLINE void bitc_lanes_trade(bitc_lanes *a, bitc_lanes *b, int32_t j, uint64_t mask) {
-    const __m512i t = _mm512_and_si512(_mm512_xor_si512(_mm512_srli_epi64(*a, j), *b), _mm512_set1_epi64((long long)mask));
-    *a = _mm512_xor_si512(*a, _mm512_slli_epi64(t, j));
+    const __m512i unlike = _mm512_xor_si512(_mm512_srli_epi64(*a, (unsigned)j), *b);
+    const __m512i t = _mm512_and_si512(unlike, _mm512_set1_epi64((long long)mask));
+    *a = _mm512_xor_si512(*a, _mm512_slli_epi64(t, (unsigned)j));
     *b = _mm512_xor_si512(*b, t);
 }
 
