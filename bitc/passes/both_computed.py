@@ -18,7 +18,7 @@ from bitc.passes.value_sets import ValueSets
 
 MAX_LEVELS = 4
 
-CLEARLY = 1.5
+CLEARLY = 2.0
 """How many times as long as integers bits must take to give way: the figures are no better than that."""
 
 Encode = Callable[[Value, Coding, Builder, str], Value]

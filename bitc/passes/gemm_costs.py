@@ -47,7 +47,7 @@ GEMM_COSTS: dict[str, GemmCosts] = {
     ),
     "avx2": GemmCosts(
         floats=92, few=8, float_row_ns=1, row_ns=0.5, result_ns=0, float_pack_ns=0.3, pack_ns=0.04, matrix_ns=15, made_ns=0.1,
-        word_ns=0.5, moved_ns=0.4,
+        word_ns=0.15, moved_ns=0.4,
     ),
     "avx512": GemmCosts(
         floats=180, few=8, float_row_ns=1, row_ns=0.5, result_ns=0, float_pack_ns=0.3, pack_ns=0.04, matrix_ns=15, made_ns=0.05,
