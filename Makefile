@@ -4,7 +4,7 @@
 # make bench  the benchmark networks beside onnxruntime: an hour; then a table of them
 
 PYTHON ?= python3
-PYTEST_ARGS ?= -n auto --dist loadfile
+PYTEST_ARGS ?= -n auto --dist worksteal
 VENV := .venv
 BIN := $(VENV)/bin
 COMPILERS := $(firstword $(CC)) gcc clang $(addprefix clang-,21 20 19 18 17 16 15 14)

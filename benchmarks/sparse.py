@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ import onnxruntime
 from onnx import helper, numpy_helper
 
 import bitc
-from benchmarks.spiking import Call, timed
+from benchmarks.turns import Call, head, line, timed
 
 Weights = Callable[[tuple[int, ...]], np.ndarray]
 
@@ -132,19 +131,13 @@ def main() -> None:
     options = parser.parse_args()
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
-    columns = " ".join(f"{title:>9}" for title in ("bitc us", "least", "dense us", "least", "ort us", "least"))
-    print(f"{'case':10} {columns}  dense/bitc  ort/bitc  weights KB  dense KB")
+    print(f"{'case':10} {head(('bitc', 'dense', 'ort'))}  weights KB   dense KB")
     for case in (case for case in CASES if not options.only or case.name in options.only):
         with tempfile.TemporaryDirectory() as folder:
             calls, held = opened(case, options.target, Path(folder))
             times = timed(calls, options.rounds)
-        numbers = " ".join(f"{statistics.median(found):9.0f} {min(found):9.0f}" for found in times.values())
-        ratios = [
-            statistics.median(b / a for a, b in zip(times["bitc"], times[name], strict=True))
-            for name in ("dense", "ort")
-        ]
         sizes = " ".join(f"{size / 1000:10.0f}" for size in held)
-        print(f"{case.name:10} {numbers}  {ratios[0]:10.2f}  {ratios[1]:8.2f} {sizes}", flush=True)
+        print(f"{case.name:10} {line(times)}  {sizes}", flush=True)
 
 
 if __name__ == "__main__":

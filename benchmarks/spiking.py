@@ -12,10 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import tempfile
-import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +20,8 @@ import onnx
 import onnxruntime
 
 import bitc
+from benchmarks.turns import Call, head, line, timed
 from models.spiking import SAMPLES, images_of, spiking
-
-Call = Callable[[], object]
 
 
 def opened(images: Path, weights: str, steps: int, target: str, folder: Path) -> tuple[dict[str, Call], list[float]]:
@@ -48,18 +44,6 @@ def opened(images: Path, weights: str, steps: int, target: str, folder: Path) ->
     return {name: lambda session=session: session.run(None, feed) for name, session in sessions.items()}, made.rates
 
 
-def timed(calls: Mapping[str, Call], rounds: int) -> dict[str, list[float]]:
-    """Microseconds of each call in each round."""
-    found: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            call()
-            started = time.perf_counter()
-            call()
-            found[name].append((time.perf_counter() - started) * 1e6)
-    return found
-
-
 def main() -> None:
     """Print a line for each kind of weights."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -72,19 +56,13 @@ def main() -> None:
     options = parser.parse_args()
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
-    columns = " ".join(f"{title:>9}" for title in ("bitc us", "least", "dense us", "least", "ort us", "least"))
-    print(f"{'weights':8} {columns}  ort/bitc  dense/bitc  firing rates, %")
+    print(f"{'weights':8} {head(('bitc', 'dense', 'ort'))}  firing rates, %")
     for weights in options.weights:
         with tempfile.TemporaryDirectory() as folder:
             calls, rates = opened(options.images, weights, options.steps, options.target, Path(folder))
             times = timed(calls, options.rounds)
-        numbers = " ".join(f"{statistics.median(found):9.0f} {min(found):9.0f}" for found in times.values())
-        ratios = [
-            statistics.median(b / a for a, b in zip(times["bitc"], times[name], strict=True))
-            for name in ("ort", "dense")
-        ]
         shown = " ".join(f"{100 * rate:.1f}" for rate in rates)
-        print(f"{weights:8} {numbers}  {ratios[0]:8.2f}  {ratios[1]:10.2f}  {shown}", flush=True)
+        print(f"{weights:8} {line(times)}  {shown}", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ import numpy as np
 
 from bitc.compiler import Options, compile, lower_stages
 from bitc.errors import Diagnostic, OptionError
-from bitc.ir import BufferType, CodeType, Graph, Value, evaluate
-from bitc.ir.intervals import Interval, evaluate_intervals
+from bitc.ir import BufferType, CodeType, Graph, Value, evaluate, print_graph
+from bitc.ir.interval import Interval
+from bitc.ir.intervals import evaluate_intervals
 from bitc.oracle import Oracle, load_model, model_inputs, oracle_for, random_cases
 from bitc.session import Session
 from bitc.states import states_of
@@ -158,7 +159,11 @@ class _Comparisons:
     def __init__(self, report: CheckReport, imported: Graph, stages: Sequence[tuple[str, Graph]]) -> None:
         self._report = report
         self._imported = imported
-        self._stages = [(name, graph, Comparison(name)) for name, graph in stages]
+        self._stages: list[tuple[str, Comparison]] = []
+        self._graphs: dict[str, tuple[Graph, Comparison]] = {}  # by text: most passes leave a graph as it is
+        for name, graph in stages:
+            _, comparison = self._graphs.setdefault(print_graph(graph, {}), (graph, Comparison(name)))
+            self._stages.append((name, comparison))
         self._named = {value.origin: value for value in imported.values() if value.origin and value.constant is None}
         self._layers = {name: Comparison(name) for name in self._named}
         self._outputs = [Comparison(value.name) for value in imported.outputs]
@@ -173,7 +178,7 @@ class _Comparisons:
         for name, value in self._named.items():
             if name in truth and truth[name].shape == value.shape:
                 _compare(self._layers[name], intervals[value], truth[name], truth[name])
-        for _, graph, comparison in self._stages:
+        for graph, comparison in self._graphs.values():
             self._stage(graph, comparison, inputs, intervals, truth, wanted, finals)
         if session is None:
             return
@@ -210,7 +215,7 @@ class _Comparisons:
         """Fill the report and turn what lies outside into findings."""
         report = self._report
         report.layers = [c for c in self._layers.values() if c.elements]
-        report.stages = [c for _, _, c in self._stages]
+        report.stages = [replace(comparison, name=name) for name, comparison in self._stages]
         report.outputs = self._outputs if report.library == "run" else []
         groups = (
             ("the oracle's tensor", report.layers),

@@ -132,7 +132,8 @@ def compile(
     imported = imported_model(path, options)
     if tune and kept:
         tune_layers(imported, passes_for(chosen, replace(options, tuning=None)), chosen, Path(kept), trace.progress)
-    graphs = [(t, lowered(imported, t, options, trace)) for t in (several.targets if several else (chosen,))]
+    traces = {t: replace(trace, prefix=f"{t.name}-") for t in several.targets} if several else {chosen: trace}
+    graphs = [(t, lowered(imported, t, options, watched)) for t, watched in traces.items()]
     recorded = (
         _recorded(options) | _recorded_states(imported) | ({"build": "profiling"} if profile else {}) | crew.recorded()
     )

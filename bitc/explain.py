@@ -65,6 +65,7 @@ FAMILIES: Mapping[str, Family] = {
     "k.dots": _BITS,
     "k.sliced_acc": _BITS,
     "k.sliced_bits": _BITS,
+    "k.sliced_lanes": _BITS,
     "k.skip_acc": _BITS,
     "k.skip_bits": _BITS,
     "k.iconv": _INTEGERS,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bitc.arrays import load_arrays
 from bitc.errors import Diagnostic, OptionError
-from bitc.golden import load_arrays
 from bitc.ir import Graph, Value, evaluate
 
 MOST_SAMPLES = 16

@@ -14,7 +14,6 @@ import json
 import os
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ import onnx
 from onnx.external_data_helper import uses_external_data
 
 import bitc
-from bitc.arrays import arrays_as_bytes
+from bitc.arrays import arrays_as_bytes, load_arrays
 from bitc.compare import Contract, first_difference
 from bitc.errors import CheckFailed, Diagnostic, OptionError
 from bitc.folders import whole_folder, write_output
@@ -218,15 +217,3 @@ def _sha256(path: Path) -> str:
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """``arrays`` as the file ``path``, byte-identical for the same arrays. Raises :class:`OptionError` if it cannot be written."""
     write_output(path, arrays_as_bytes(arrays))
-
-
-def load_arrays(path: Path) -> Arrays:
-    """All arrays of an ``.npz``. Raises :class:`OptionError` if it is missing or not one."""
-    try:
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            raise ValueError("it holds one array without a name")
-        with archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise OptionError(Diagnostic("O072", f"cannot read arrays from {path}", here=str(error))) from error

@@ -181,6 +181,7 @@ def arithmetic(layer: Mapping[str, Any]) -> str | None:
             | "k.pair_acc"
             | "k.sliced_acc"
             | "k.sliced_bits"
+            | "k.sliced_lanes"
             | "k.skip_acc"
             | "k.skip_bits"
         ):

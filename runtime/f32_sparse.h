@@ -81,6 +81,22 @@ BITC_INLINE void bitc_fsparse_store(const bitc_fsparse *g, const float *made, in
     }
 }
 
+/* The results y of one image at places [p, p + count), count <= BITC_FSPARSE_PLACES; x and y are where the image's place 0 is. */
+typedef void bitc_fsparse_piece(const bitc_fsparse *g, const bitc_fsparse_matrix *w, const float *x, float *y, int32_t p,
+                                int32_t count);
+
+/* y [images, out_h, out_w, rows] of x [images, image], image_y floats apart, piece by piece. x and y do not overlap. */
+BITC_INLINE void bitc_fsparse_images(const bitc_fsparse *g, const bitc_fsparse_matrix *w, const float *x, int32_t images,
+                                     float *y, ptrdiff_t image_y, bitc_fsparse_piece *piece) {
+    const int32_t run = bitc_fsparse_run(g);
+    for (int32_t image = 0; image < images; image++, x += g->image, y += image_y) {
+        for (int32_t p = 0; p < run; p += BITC_FSPARSE_PLACES) {
+            piece(g, w, x, y, p, run - p < BITC_FSPARSE_PLACES ? run - p : BITC_FSPARSE_PLACES);
+        }
+        if (!bitc_fsparse_finite(x, g->image)) bitc_fsparse_zeros(g, x, w, y);
+    }
+}
+
 /* y [images, rows] of a single place, where column k reads x[k]. Of each row four sums take turns, which are added in twos. x and y do not
  * overlap. */
 static inline void bitc_fsparse_dots(const bitc_fsparse *g, const float *x, int32_t images, const int32_t *starts,

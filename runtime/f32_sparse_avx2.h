@@ -73,28 +73,26 @@ BITC_INLINE void bitc_fsparse_part_avx2(const bitc_fsparse *g, const bitc_fspars
     }
 }
 
+BITC_INLINE void bitc_fsparse_piece_avx2(const bitc_fsparse *g, const bitc_fsparse_matrix *w, const float *x, float *y,
+                                         int32_t p, int32_t count) {
+    switch ((count + 7) / 8) {
+        case 1: bitc_fsparse_part_avx2(g, w, x, y, p, count, 1); break;
+        case 2: bitc_fsparse_part_avx2(g, w, x, y, p, count, 2); break;
+        case 3: bitc_fsparse_part_avx2(g, w, x, y, p, count, 3); break;
+        case 4: bitc_fsparse_part_avx2(g, w, x, y, p, count, 4); break;
+        case 5: bitc_fsparse_part_avx2(g, w, x, y, p, count, 5); break;
+        case 6: bitc_fsparse_part_avx2(g, w, x, y, p, count, 6); break;
+        case 7: bitc_fsparse_part_avx2(g, w, x, y, p, count, 7); break;
+        default: bitc_fsparse_part_avx2(g, w, x, y, p, count, 8); break;
+    }
+}
+
 /* As bitc_fsparse_portable; each y is a chain of fused multiply-adds in the same order. */
 static inline void bitc_fsparse_avx2(const bitc_fsparse *g, const float *x, int32_t images, const int32_t *starts,
                                      const uint16_t *columns, const float *values, const int32_t *reads, float *y,
                                      ptrdiff_t image_y) {
     const bitc_fsparse_matrix w = {starts, columns, values, reads};
-    const int32_t run = bitc_fsparse_run(g);
-    for (int32_t image = 0; image < images; image++, x += g->image, y += image_y) {
-        for (int32_t p = 0; p < run; p += BITC_FSPARSE_PLACES) {
-            const int32_t count = run - p < BITC_FSPARSE_PLACES ? run - p : BITC_FSPARSE_PLACES;
-            switch ((count + 7) / 8) {
-                case 1: bitc_fsparse_part_avx2(g, &w, x, y, p, count, 1); break;
-                case 2: bitc_fsparse_part_avx2(g, &w, x, y, p, count, 2); break;
-                case 3: bitc_fsparse_part_avx2(g, &w, x, y, p, count, 3); break;
-                case 4: bitc_fsparse_part_avx2(g, &w, x, y, p, count, 4); break;
-                case 5: bitc_fsparse_part_avx2(g, &w, x, y, p, count, 5); break;
-                case 6: bitc_fsparse_part_avx2(g, &w, x, y, p, count, 6); break;
-                case 7: bitc_fsparse_part_avx2(g, &w, x, y, p, count, 7); break;
-                default: bitc_fsparse_part_avx2(g, &w, x, y, p, count, 8); break;
-            }
-        }
-        if (!bitc_fsparse_finite(x, g->image)) bitc_fsparse_zeros(g, x, &w, y);
-    }
+    bitc_fsparse_images(g, &w, x, images, y, image_y, bitc_fsparse_piece_avx2);
 }
 
 #endif

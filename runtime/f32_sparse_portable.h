@@ -21,29 +21,26 @@ BITC_INLINE void bitc_fsparse_place(const bitc_fsparse_matrix *w, int32_t m, con
     *made = sum;
 }
 
-/* y [images, out_h, out_w, rows] of x [images, image], image_y floats apart; each y is summed in order of the columns, each product
- * rounded. x and y do not overlap. */
+BITC_INLINE void bitc_fsparse_piece_portable(const bitc_fsparse *g, const bitc_fsparse_matrix *w, const float *x, float *y,
+                                             int32_t p, int32_t count) {
+    float made[BITC_FSPARSE_PLACES * BITC_FSPARSE_ROWS] = {0.0f};
+    for (int32_t m = 0; m < g->rows; m++) {
+        float *row = made + m % BITC_FSPARSE_ROWS;
+        int32_t q = 0;
+        for (; q + 8 <= count; q += 8) bitc_fsparse_part(w, m, x + p + q, row + q * BITC_FSPARSE_ROWS);
+        for (; q < count; q++) bitc_fsparse_place(w, m, x + p + q, row + q * BITC_FSPARSE_ROWS);
+        if (m % BITC_FSPARSE_ROWS == BITC_FSPARSE_ROWS - 1 || m + 1 == g->rows) {
+            bitc_fsparse_store(g, made, p, count, m % BITC_FSPARSE_ROWS + 1, y + m / BITC_FSPARSE_ROWS * BITC_FSPARSE_ROWS);
+        }
+    }
+}
+
+/* y as of bitc_fsparse_images; each is summed in order of the columns, each product rounded. */
 static inline void bitc_fsparse_portable(const bitc_fsparse *g, const float *x, int32_t images, const int32_t *starts,
                                          const uint16_t *columns, const float *values, const int32_t *reads, float *y,
                                          ptrdiff_t image_y) {
     const bitc_fsparse_matrix w = {starts, columns, values, reads};
-    const int32_t run = bitc_fsparse_run(g);
-    float made[BITC_FSPARSE_PLACES * BITC_FSPARSE_ROWS] = {0.0f};
-    for (int32_t image = 0; image < images; image++, x += g->image, y += image_y) {
-        for (int32_t p = 0; p < run; p += BITC_FSPARSE_PLACES) {
-            const int32_t count = run - p < BITC_FSPARSE_PLACES ? run - p : BITC_FSPARSE_PLACES;
-            for (int32_t m = 0; m < g->rows; m++) {
-                float *row = made + m % BITC_FSPARSE_ROWS;
-                int32_t q = 0;
-                for (; q + 8 <= count; q += 8) bitc_fsparse_part(&w, m, x + p + q, row + q * BITC_FSPARSE_ROWS);
-                for (; q < count; q++) bitc_fsparse_place(&w, m, x + p + q, row + q * BITC_FSPARSE_ROWS);
-                if (m % BITC_FSPARSE_ROWS == BITC_FSPARSE_ROWS - 1 || m + 1 == g->rows) {
-                    bitc_fsparse_store(g, made, p, count, m % BITC_FSPARSE_ROWS + 1, y + m / BITC_FSPARSE_ROWS * BITC_FSPARSE_ROWS);
-                }
-            }
-        }
-        if (!bitc_fsparse_finite(x, g->image)) bitc_fsparse_zeros(g, x, &w, y);
-    }
+    bitc_fsparse_images(g, &w, x, images, y, image_y, bitc_fsparse_piece_portable);
 }
 
 #endif

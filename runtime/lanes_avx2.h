@@ -22,6 +22,13 @@ BITC_INLINE bitc_lanes bitc_lanes_add(bitc_lanes *s, bitc_lanes a, bitc_lanes b)
     return carry;
 }
 
+BITC_INLINE bitc_lanes bitc_lanes_subtract(bitc_lanes *s, bitc_lanes a, bitc_lanes b) {
+    const __m256i t = _mm256_xor_si256(a, b);
+    const __m256i borrow = _mm256_xor_si256(a, _mm256_and_si256(_mm256_xor_si256(b, *s), t));
+    *s = _mm256_xor_si256(*s, t);
+    return borrow;
+}
+
 BITC_INLINE bitc_lanes bitc_lanes_major(bitc_lanes a, bitc_lanes b, bitc_lanes c) {
     return _mm256_or_si256(_mm256_and_si256(a, b), _mm256_and_si256(c, _mm256_xor_si256(a, b)));
 }

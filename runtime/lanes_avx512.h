@@ -21,6 +21,12 @@ BITC_INLINE bitc_lanes bitc_lanes_add(bitc_lanes *s, bitc_lanes a, bitc_lanes b)
     return carry;
 }
 
+BITC_INLINE bitc_lanes bitc_lanes_subtract(bitc_lanes *s, bitc_lanes a, bitc_lanes b) {
+    const __m512i borrow = _mm512_ternarylogic_epi64(*s, a, b, 0x8E);
+    *s = _mm512_ternarylogic_epi64(*s, a, b, 0x96);
+    return borrow;
+}
+
 BITC_INLINE bitc_lanes bitc_lanes_major(bitc_lanes a, bitc_lanes b, bitc_lanes c) {
     return _mm512_ternarylogic_epi64(a, b, c, 0xE8);
 }

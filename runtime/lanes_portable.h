@@ -28,6 +28,13 @@ BITC_INLINE bitc_lanes bitc_lanes_add(bitc_lanes *s, bitc_lanes a, bitc_lanes b)
     return carry;
 }
 
+/* *s becomes that parity, and what *s - a - b borrows is returned: the majority of a, b and ~*s. */
+BITC_INLINE bitc_lanes bitc_lanes_subtract(bitc_lanes *s, bitc_lanes a, bitc_lanes b) {
+    const bitc_lanes t = a ^ b, borrow = a ^ ((b ^ *s) & t);
+    *s ^= t;
+    return borrow;
+}
+
 BITC_INLINE bitc_lanes bitc_lanes_major(bitc_lanes a, bitc_lanes b, bitc_lanes c) { return (a & b) | (c & (a ^ b)); }
 
 /* A step of transposing bits: in each word those of *a under `mask` << j and of *b under `mask` change places. */

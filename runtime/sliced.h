@@ -10,10 +10,11 @@
  * u is held as B planes, one bit of BITC_LANES pixels each; the lanes of a row of pixels lie `pitch` apart, so that a tap
  * is a shift of a plane.
  *
- *   x        as in bconv.h: the first tap of the output pixel (0, 0), words of `in_planes` planes of `in_channels`
+ *   x        as in bconv.h: the first tap of the output pixel (0, 0), words of `in_planes` planes of `in_channels`; or, where
+ *            `in_pixel_words` is 0, planes [in_planes][in_channels][plane_words] as bitc_sliced_lanes_<isa> leaves them
  *   nodes    int32 [out_c][8], parents first: slot, the parent's slot (-1: a root, -2: of tables), 1 for -u[p] - 1 instead of
- *            u[p], blocks of 16 terms that are taken off, 1 for a block of 8 more, blocks of 16 that are added, 1 for a block
- *            of 8 more, channel
+ *            u[p], blocks of 16 terms that are taken off, blocks of 4 more, blocks of 16 that are added, blocks of 4 more,
+ *            channel
  *   terms    int16, as the blocks have them: indices of columns. A column is a term (tap*in_planes + plane)*in_channels +
  *            channel, or with tables a plane of a table; behind these, from `special` on: zeros, t, ones
  *   tests    int32 [out_c][planes], by the order of nodes: 1 if the top plane of u is flipped, 2 if b = 1 - t, 4 if the
@@ -25,6 +26,7 @@
  *            the node, by channels
  *   first, last  what is computed: the lanes from first to last, both multiples of the vectors (64 in plain C), last at
  *            will beyond the last pixel
+ *   pixel    uint64 [planes][words]: the bits beside an image that is left as planes
  *   scratch  as large as bitc/ir/k_sliced.py says, 64-aligned is faster
  *
  * Without a tree each channel is computed from tables (`triples` > 0). Of each three terms x0, x1, x2 that differ from the
@@ -52,7 +54,7 @@
 
 typedef struct bitc_sliced {
     int32_t out_h, out_w, out_c;
-    int32_t in_row_words, in_pixel_words; /* strides of the input buffer */
+    int32_t in_row_words, in_pixel_words; /* strides of the input buffer; 0 where it has planes */
     int32_t in_planes, in_channels;
     int32_t step_h, step_w;
     int32_t pitch, plane_words;           /* lanes from row to row; uint64 of an input plane */
@@ -70,7 +72,8 @@ typedef struct bitc_sliced {
 /* The parts of the scratch memory, and what a block of lanes knows. */
 struct bitc_sliced_run {
     const bitc_sliced *g;
-    bitc_lane_word *planes, *columns, *raw, *counters, *made; /* raw: the terms; the columns, unless there are tables */
+    const bitc_lane_word *planes; /* of the input */
+    bitc_lane_word *columns, *raw, *counters, *made; /* raw: the terms; the columns, unless there are tables */
     uint16_t *numbers;      /* [BITC_LANES][pixel_numbers], in order of nodes, and some in order of channels */
     int32_t pixel_numbers;  /* whole lines of a cache, an odd number: so a column of them does not fall into a few sets */
     bitc_lane_word *unions; /* of this block: [class groups][16], the lanes of the classes whose bits are 1 */
@@ -115,7 +118,8 @@ BITC_INLINE void bitc_sliced_turn_in(const struct bitc_sliced_run *r, const uint
 
 /* The input as planes, phase after phase, as far as the lanes from `first` to `last` read it; lanes beside an image repeat
  * its first pixel and are nobody's. */
-BITC_INLINE void bitc_sliced_planes(const struct bitc_sliced_run *r, const uint64_t *x, int32_t first, int32_t last) {
+BITC_INLINE void bitc_sliced_planes(const struct bitc_sliced_run *r, const uint64_t *x, int32_t first, int32_t last,
+                                    bitc_lane_word *planes) {
     const bitc_sliced *g = r->g;
     const ptrdiff_t phase_words =
         (ptrdiff_t)g->in_planes * g->in_channels * g->plane_words * (64 / BITC_LANES_PER_WORD);
@@ -132,7 +136,7 @@ BITC_INLINE void bitc_sliced_planes(const struct bitc_sliced_run *r, const uint6
                 pixel[l] = from + (row < phase[2] && column < phase[3] ? at : 0);
                 if (++column == g->pitch) column = 0, row++, at = row * down - right;
             }
-            bitc_sliced_turn_in(r, pixel, group, r->planes + f * phase_words);
+            bitc_sliced_turn_in(r, pixel, group, planes + f * phase_words);
         }
     }
 }
@@ -157,9 +161,14 @@ BITC_INLINE void bitc_sliced_columns(const struct bitc_sliced_run *r, int32_t bl
 BITC_INLINE struct bitc_sliced_run bitc_sliced_begin(const bitc_sliced *g, const uint64_t *x, int32_t first, int32_t last,
                                                      uint64_t *scratch) {
     struct bitc_sliced_run r = {g, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, {0}};
-    r.planes = (bitc_lane_word *)(void *)scratch;
-    r.columns = r.planes + (ptrdiff_t)g->phases * g->in_planes * g->in_channels * g->plane_words *
-                               (64 / BITC_LANES_PER_WORD);
+    bitc_lane_word *planes = (bitc_lane_word *)(void *)scratch;
+    r.columns = planes;
+    r.planes = (const bitc_lane_word *)(const void *)x;
+    if (g->in_pixel_words) {
+        r.columns += (ptrdiff_t)g->phases * g->in_planes * g->in_channels * g->plane_words * (64 / BITC_LANES_PER_WORD);
+        r.planes = planes;
+        bitc_sliced_planes(&r, x, first, last, planes);
+    }
     r.counters = r.columns + (ptrdiff_t)(g->special + 3) * BITC_LANE_WORDS;
     r.raw = r.columns;
     if (g->triples) {
@@ -167,7 +176,6 @@ BITC_INLINE struct bitc_sliced_run bitc_sliced_begin(const bitc_sliced *g, const
         r.counters += (ptrdiff_t)(bitc_sliced_terms(g) + 2) * BITC_LANE_WORDS;
     }
     r.made = r.counters + (ptrdiff_t)g->slots * g->counter_planes * BITC_LANE_WORDS;
-    bitc_sliced_planes(&r, x, first, last);
     bitc_lanes_store(bitc_sliced_column(&r, g->special), bitc_lanes_fill(0));
     bitc_lanes_store(bitc_sliced_column(&r, g->special + 2), bitc_lanes_fill(1));
     return r;

@@ -112,31 +112,107 @@ BITC_INLINE void bitc_sliced_turn_out(const struct bitc_sliced_run *r, int32_t b
     }
 }
 
+/* Where the results of a kernel are made, [planes][channels in words], and room for the unions of border classes. */
+BITC_INLINE void bitc_sliced_make_room(struct bitc_sliced_run *r, int32_t planes) {
+    const int32_t words = bitc_words(r->g->out_c);
+    r->unions = r->made + (ptrdiff_t)planes * words * 64 * BITC_LANE_WORDS;
+    memset(r->made, 0, (size_t)(planes * words * 64) * sizeof(bitc_lanes));
+}
+
+/* The results of a block. */
+BITC_INLINE void bitc_sliced_make(struct bitc_sliced_run *r, int32_t block, const int32_t *nodes, const int16_t *terms,
+                                  const int32_t *tests, const uint8_t *codes, const uint64_t *masks, int32_t planes) {
+    const bitc_sliced *g = r->g;
+    const int32_t words = bitc_words(g->out_c);
+    const int32_t entry = g->row_classes * bitc_sliced_row_groups(g) * (g->counter_planes + 2);
+    bitc_sliced_enter(r, block);
+    bitc_sliced_classes(r, masks, block);
+    for (int32_t i = 0; i < g->out_c; i++) {
+        const int32_t *node = nodes + (ptrdiff_t)i * BITC_SLICED_NODE;
+        terms = bitc_sliced_count(r, node, terms);
+        const bitc_lane_word *u = r->counters + (ptrdiff_t)node[0] * g->counter_planes * BITC_LANE_WORDS;
+        for (int32_t p = 0; p < planes; p++, tests++, codes += entry) {
+            bitc_lane_word *to = r->made + (ptrdiff_t)(p * words * 64 + node[7]) * BITC_LANE_WORDS;
+            bitc_lanes_store(to, bitc_sliced_test(r, u, *tests, codes));
+        }
+    }
+}
+
 BITC_INLINE void bitc_sliced_bits(const bitc_sliced *g, const uint64_t *x, const int32_t *nodes, const int16_t *terms,
                                   const int32_t *tests, const uint8_t *codes, const uint64_t *masks, int32_t planes,
                                   uint64_t *y, int32_t out_row_words, int32_t out_pixel_words, int32_t first, int32_t last,
                                   uint64_t *scratch) {
     struct bitc_sliced_run r = bitc_sliced_begin(g, x, first, last, scratch);
     const int32_t words = bitc_words(g->out_c), end = bitc_sliced_last(g, last);
-    const int32_t entry = g->row_classes * bitc_sliced_row_groups(g) * (g->counter_planes + 2);
-    r.unions = r.made + (ptrdiff_t)planes * words * 64 * BITC_LANE_WORDS;
-    memset(r.made, 0, (size_t)(planes * words * 64) * sizeof(bitc_lanes));
+    bitc_sliced_make_room(&r, planes);
     for (int32_t block = first / BITC_LANES; block < end; block++) {
-        bitc_sliced_enter(&r, block);
-        bitc_sliced_classes(&r, masks, block);
-        const int16_t *next = terms;
-        const int32_t *test = tests;
-        const uint8_t *code = codes;
-        for (int32_t i = 0; i < g->out_c; i++) {
-            const int32_t *node = nodes + (ptrdiff_t)i * BITC_SLICED_NODE;
-            next = bitc_sliced_count(&r, node, next);
-            const bitc_lane_word *u = r.counters + (ptrdiff_t)node[0] * g->counter_planes * BITC_LANE_WORDS;
-            for (int32_t p = 0; p < planes; p++, test++, code += entry) {
-                bitc_lane_word *to = r.made + (ptrdiff_t)(p * words * 64 + node[7]) * BITC_LANE_WORDS;
-                bitc_lanes_store(to, bitc_sliced_test(&r, u, *test, code));
-            }
-        }
+        bitc_sliced_make(&r, block, nodes, terms, tests, codes, masks, planes);
         bitc_sliced_turn_out(&r, block, planes * words, y, out_row_words, out_pixel_words);
+    }
+}
+
+/* The lanes of a block that are pixels. */
+BITC_INLINE bitc_lanes bitc_sliced_inside(const struct bitc_sliced_run *r) {
+    const int32_t in_row = bitc_sliced_row_groups(r->g);
+    bitc_lanes all = bitc_lanes_fill(0);
+    for (int32_t i = 0; i < r->groups; i++) {
+        const int32_t left = r->g->col_classes - r->here[i] % in_row * 4, classes = left < 4 ? left : 4;
+        const int32_t whole = r->here[i] * BITC_SLICED_UNIONS + (1 << classes) - 1;
+        all = bitc_lanes_or(all, bitc_lanes_load(r->unions + (ptrdiff_t)whole * BITC_LANE_WORDS));
+    }
+    return all;
+}
+
+/* Bit `channel` of plane `p` of a packed pixel, in all lanes. */
+BITC_INLINE bitc_lanes bitc_sliced_pixel_bit(const bitc_sliced *g, const uint64_t *pixel, int32_t p, int32_t channel) {
+    return bitc_lanes_fill((int32_t)(pixel[p * bitc_words(g->out_c) + channel / 64] >> channel % 64 & 1));
+}
+
+/* The results of a block as lanes of planes, `plane_words` apart; beside the image the bits of `pixel`. */
+BITC_INLINE void bitc_sliced_lay_out(const struct bitc_sliced_run *r, const uint64_t *pixel, int32_t planes,
+                                     bitc_lane_word *to, int32_t plane_words) {
+    const bitc_sliced *g = r->g;
+    const bitc_lanes inside = bitc_sliced_inside(r);
+    for (int32_t p = 0; p < planes; p++) {
+        const bitc_lane_word *from = r->made + (ptrdiff_t)p * bitc_words(g->out_c) * 64 * BITC_LANE_WORDS;
+        for (int32_t c = 0; c < g->out_c; c++, from += BITC_LANE_WORDS) {
+            const bitc_lanes around = bitc_sliced_pixel_bit(g, pixel, p, c), made = bitc_lanes_load(from);
+            bitc_lanes_store(to, bitc_lanes_xor(bitc_lanes_and(bitc_lanes_xor(made, around), inside), around));
+            to += (ptrdiff_t)plane_words * (64 / BITC_LANES_PER_WORD);
+        }
+    }
+}
+
+/* Words of lanes `begin` to `end` of each plane: no pixels. */
+BITC_INLINE void bitc_sliced_blank(const bitc_sliced *g, const uint64_t *pixel, int32_t planes, bitc_lane_word *y,
+                                   int32_t plane_words, int32_t begin, int32_t end) {
+    for (int32_t p = 0; p < planes; p++) {
+        for (int32_t c = 0; c < g->out_c; c++, y += (ptrdiff_t)plane_words * (64 / BITC_LANES_PER_WORD)) {
+            const int bit = (int)(pixel[p * bitc_words(g->out_c) + c / 64] >> c % 64 & 1);
+            memset(y + begin, bit ? 0xFF : 0, (size_t)(end - begin) * sizeof *y);
+        }
+    }
+}
+
+/* The results as planes of `plane_words` words, the first pixel behind `lead_words` of them; beside the image, and in the
+ * words before the first and behind the last lane, the bits of `pixel`. */
+BITC_INLINE void bitc_sliced_lanes(const bitc_sliced *g, const uint64_t *x, const int32_t *nodes, const int16_t *terms,
+                                   const int32_t *tests, const uint8_t *codes, const uint64_t *masks,
+                                   const uint64_t *pixel, int32_t planes, uint64_t *y, int32_t plane_words,
+                                   int32_t lead_words, int32_t first, int32_t last, uint64_t *scratch) {
+    struct bitc_sliced_run r = bitc_sliced_begin(g, x, first, last, scratch);
+    const int32_t per_word = 64 / BITC_LANES_PER_WORD, end = bitc_sliced_last(g, last);
+    bitc_lane_word *lanes = (bitc_lane_word *)(void *)y;
+    bitc_sliced_make_room(&r, planes);
+    for (int32_t block = first / BITC_LANES; block < end; block++) {
+        const ptrdiff_t at = lead_words * per_word + (ptrdiff_t)block * BITC_LANE_WORDS;
+        bitc_sliced_make(&r, block, nodes, terms, tests, codes, masks, planes);
+        bitc_sliced_lay_out(&r, pixel, planes, lanes + at, plane_words);
+    }
+    if (first == 0) bitc_sliced_blank(g, pixel, planes, lanes, plane_words, 0, lead_words * per_word);
+    if (end == bitc_sliced_blocks(g)) {
+        const int32_t behind = lead_words * per_word + end * BITC_LANE_WORDS;
+        bitc_sliced_blank(g, pixel, planes, lanes, plane_words, behind, plane_words * per_word);
     }
 }
 

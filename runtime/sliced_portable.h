@@ -13,6 +13,15 @@ static inline void bitc_sliced_bits_portable(const bitc_sliced *g, const uint64_
                      scratch);
 }
 
+static inline void bitc_sliced_lanes_portable(const bitc_sliced *g, const uint64_t *x, const int32_t *nodes,
+                                         const int16_t *terms, const int32_t *tests, const uint8_t *codes,
+                                         const uint64_t *masks, const uint64_t *pixel, int32_t planes, uint64_t *y,
+                                         int32_t plane_words, int32_t lead_words, int32_t first, int32_t last,
+                                         uint64_t *scratch) {
+    bitc_sliced_lanes(g, x, nodes, terms, tests, codes, masks, pixel, planes, y, plane_words, lead_words, first, last,
+                      scratch);
+}
+
 static inline void bitc_sliced_acc_portable(const bitc_sliced *g, const uint64_t *x, const int32_t *nodes,
                                         const int16_t *terms, const int32_t *ends, const int32_t *base, int32_t step,
                                         int32_t *acc, int32_t first, int32_t last, uint64_t *scratch) {

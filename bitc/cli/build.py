@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from bitc.artifact import Artifact
 
 
-_DUMPED = re.compile(r"\d\d-[a-z0-9-]+\.ir(\.npz)?")
-
-
 def compile_command(
     model: ModelArgument,
     directory: Annotated[
@@ -89,7 +86,10 @@ def compile_command(
         ),
     ] = None,
     dump_ir: Annotated[
-        Path | None, typer.Option("--dump-ir", metavar="DIR", help="Write the IR after each pass.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--dump-ir", metavar="DIR", help="Write the IR after each pass, of each target.", show_default=False
+        ),
     ] = None,
     time_passes: Annotated[bool, typer.Option("--time-passes", help="Show where the time goes.")] = False,
 ) -> None:
@@ -143,7 +143,10 @@ def _check_folder(out: Path) -> None:
 
 def _other_entries(out: Path) -> list[str]:
     """What bitc did not write into a folder of IR."""
-    return [entry.name for entry in out.iterdir() if _DUMPED.fullmatch(entry.name) is None]
+    from bitc.codegen.targets import TARGETS
+
+    dumped = re.compile(rf"(?:(?:{'|'.join(TARGETS)})-)?\d\d-[a-z0-9-]+\.ir(?:\.npz)?")
+    return [entry.name for entry in out.iterdir() if dumped.fullmatch(entry.name) is None]
 
 
 def print_summary(artifact: Artifact, seconds: float) -> None:

@@ -47,7 +47,7 @@ def report_command(
 ) -> None:
     """Count what a network costs: MACs by bit width, ACE, BOPs, energy, bytes; and for each binary layer the tree of its channels."""
     options = compile_options(dim, values, SignZero.EXACT, limit)
-    from bitc.golden import load_arrays
+    from bitc.arrays import load_arrays
     from bitc.report import report
 
     samples = load_arrays(inputs) if inputs is not None else None

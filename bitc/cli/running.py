@@ -64,7 +64,8 @@ def run_command(
 
 def _step(session: Session, feeds: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
     """The outputs of a step by name; the state is read from ``path``, if that is there, and written to it."""
-    from bitc.golden import load_arrays, save_arrays
+    from bitc.arrays import load_arrays
+    from bitc.golden import save_arrays
 
     state = session.new_state()
     if path.exists():
@@ -79,7 +80,7 @@ def read_array(text: str) -> np.ndarray:
     """``@a.npy`` or ``@a.npz:key``. Raises :class:`OptionError`."""
     import numpy as np
 
-    from bitc.golden import load_arrays
+    from bitc.arrays import load_arrays
 
     if not text.startswith("@"):
         raise OptionError(

@@ -44,7 +44,7 @@ golden = typer.Typer(help="Keep a model's expected outputs, and hold later compi
 
 
 def _samples(path: Path | None) -> Any:
-    from bitc.golden import load_arrays
+    from bitc.arrays import load_arrays
 
     return None if path is None else load_arrays(path)
 

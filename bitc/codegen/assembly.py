@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -113,6 +114,12 @@ class Assembly:
             self.program.arrays.append(array)
             self._arrays[key] = array.pointer
         return self._arrays[key]
+
+    def border_classes(self, attrs: Mapping[str, Any]) -> dict[str, str]:
+        """The fields ``row_class`` and ``col_class`` of a geometry; NULL where there is one class."""
+        notes = {"row_class": "rows' border classes", "col_class": "columns' border classes"}
+        arrays = {key: np.asarray(attrs[key], np.uint8) for key in notes}
+        return {key: self.array(array, notes[key]) if array.size else "NULL" for key, array in arrays.items()}
 
     def constant(self, value: Value) -> str:
         """The array of a constant operand."""

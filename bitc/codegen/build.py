@@ -131,6 +131,7 @@ def layer(op: Op, functions: list[str]) -> dict[str, Any]:
         "k.pair_acc",
         "k.sliced_acc",
         "k.sliced_bits",
+        "k.sliced_lanes",
         "k.skip_acc",
         "k.skip_bits",
         "k.fconv",
@@ -152,18 +153,20 @@ def layer(op: Op, functions: list[str]) -> dict[str, Any]:
     return found
 
 
+def _bits(op: Op) -> str:
+    planes = op.attrs["planes"]
+    return "1x1 bit" if planes == 1 else f"{planes} planes x 1 bit"
+
+
 def form(op: Op) -> str:
     """How many bits meet how many: ``1x1 bit``, ``2 planes x 1 bit``, ``float32 x 1 bit``, ``float32``."""
     match op.name:
         case "k.bconv_acc" | "k.bconv_bits":
-            planes = op.attrs["planes"]
-            return "1x1 bit" if planes == 1 else f"{planes} planes x 1 bit"
-        case "k.sliced_acc" | "k.sliced_bits":
-            planes, how = op.attrs["planes"], "tables" if op.attrs["triples"] else "trees"
-            return f"1x1 bit, {how}" if planes == 1 else f"{planes} planes x 1 bit, {how}"
+            return _bits(op)
+        case "k.sliced_acc" | "k.sliced_bits" | "k.sliced_lanes":
+            return f"{_bits(op)}, {'tables' if op.attrs['triples'] else 'trees'}"
         case "k.skip_acc" | "k.skip_bits":
-            planes = op.attrs["planes"]
-            return "1x1 bit, skipping" if planes == 1 else f"{planes} planes x 1 bit, skipping"
+            return f"{_bits(op)}, skipping"
         case "k.dots":
             sides = [op.attrs[key].planes for key in ("x_levels", "y_levels")]
             counted = [f"{count} plane{'s' * (count > 1)}" for count in sides]

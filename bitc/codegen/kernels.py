@@ -14,8 +14,7 @@ from bitc.codegen import (
     kernels_index,
     kernels_integer,
     kernels_matrices,
-    kernels_skip,
-    kernels_sliced,
+    kernels_pixels,
     kernels_sparse,
 )
 from bitc.codegen.assembly import Assembly, Frame
@@ -24,6 +23,7 @@ from bitc.codegen.maps import dtype_of
 from bitc.codegen.plan import Call
 from bitc.errors import Diagnostic, UnsupportedError
 from bitc.ir import DType, Op, Value
+from bitc.ir.k import class_counts
 from bitc.ir.numeric import dense_strides
 
 MOST_COPY_AXES = 8
@@ -60,12 +60,8 @@ def _bconv(op: Op, frame: Frame, out: Assembly) -> tuple[str, list[str], list[st
     fields["tap_words"] = attrs["dilations"][1] * words
     fields["run_words"] = run = w.shape[1] // prod(attrs["taps"])
     fields["twin_words"] = run // 2 if not grouped and op.name != "k.pair_acc" and _runs_are_twins(op, run) else 0
-    fields |= {"classes": 1, "col_classes": 1, "row_class": "NULL", "col_class": "NULL"}
-    if attrs["row_class"]:
-        rows, cols = 1 + max(attrs["row_class"]), 1 + max(attrs["col_class"])
-        fields |= {"classes": rows * cols, "col_classes": cols}
-        fields["row_class"] = out.array(np.asarray(attrs["row_class"], np.uint8), "rows' border classes")
-        fields["col_class"] = out.array(np.asarray(attrs["col_class"], np.uint8), "columns' border classes")
+    rows, columns = class_counts(attrs)
+    fields |= {"classes": rows * columns, "col_classes": columns, **out.border_classes(attrs)}
     narrowed = frame.narrowed()
     if attrs["row_class"] and frame.splits("pixels"):
         narrowed["col_class"] = "g.col_class + first"
@@ -415,10 +411,6 @@ _EMITTERS: Mapping[str, Callable[[Op, Frame, Assembly], list[Call]]] = {
     "k.delta_weights": kernels_deltas.delta_weights,
     "k.pair_acc": _pair_acc,
     "k.interleave": _interleave,
-    "k.sliced_acc": kernels_sliced.sliced_acc,
-    "k.sliced_bits": kernels_sliced.sliced_bits,
-    "k.skip_acc": kernels_skip.skip_acc,
-    "k.skip_bits": kernels_skip.skip_bits,
     "k.fconv": _fconv,
     "k.fconv_w1": _fconv,
     "k.fdepthwise": _fconv,
@@ -449,6 +441,7 @@ _EMITTERS: Mapping[str, Callable[[Op, Frame, Assembly], list[Call]]] = {
     **kernels_matrices.EMITTERS,
     **kernels_index.EMITTERS,
     **kernels_events.EMITTERS,
+    **kernels_pixels.EMITTERS,
     **kernels_sparse.EMITTERS,
 }
 
@@ -459,6 +452,7 @@ BY_IMAGE = frozenset(
         "k.pair_acc",
         "k.sliced_acc",
         "k.sliced_bits",
+        "k.sliced_lanes",
         "k.skip_acc",
         "k.skip_bits",
         "k.fconv",

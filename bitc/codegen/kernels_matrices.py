@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import prod
 
 from bitc.codegen.assembly import Assembly, Frame
 from bitc.codegen.maps import dtype_of
 from bitc.codegen.plan import Call
-from bitc.ir import DType, Op
+from bitc.ir import DType, Op, Value
 from bitc.ir.packing import words_of
+
+_MATRICES = ("outer", "inner", "depth", "columns", "outer_step", "inner_step", "depth_step", "column_step")
+"""Fields of a stack of matrices that are packed."""
+
+
+def _axis(op: Op) -> int:
+    """The axis of a stack that parts share: the outer one, if there is one."""
+    return int(op.attrs["stack"][0] == 1)
+
+
+def _stack(struct: str, fields: Mapping[str, int], op: Op, frame: Frame, out: Assembly) -> str:
+    """The geometry of a stack, or of a part of it."""
+    narrowed = {("outer", "inner")[_axis(op)]: "last - first"} if frame.splits("stack") else {}
+    return out.geometry(struct, fields, narrowed)
+
+
+def _pointers(steps: Iterable[tuple[Value, int]], frame: Frame, out: Assembly) -> list[str]:
+    """Where the part of each buffer begins: so many elements further on for each step along the axis that parts share."""
+    return [out.offset(out.base(value), *frame.moved(step, "stack")) for value, step in steps]
+
+
+def _made(op: Op) -> list[tuple[Value, int]]:
+    """The results, of which each step along that axis makes its share."""
+    return [(made, prod(made.shape) // op.attrs["stack"][_axis(op)]) for made in op.results]
+
+
+def _packed(op: Op) -> dict[str, int]:
+    attrs = op.attrs
+    return dict(zip(_MATRICES, (*attrs["stack"], *attrs["size"], *attrs["steps"], *attrs["strides"]), strict=True))
 
 
 def pack_matrices(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     """``k.pack_matrices``: ``bitc_fpack_matrices_<block>``."""
-    attrs = op.attrs
-    numbers = (*attrs["stack"], *attrs["size"], *attrs["steps"], *attrs["strides"])
-    names = ("outer", "inner", "depth", "columns", "outer_step", "inner_step", "depth_step", "column_step")
-    split = int(attrs["stack"][0] == 1)
-    narrowed = {names[split]: "last - first"} if frame.splits("stack") else {}
-    geometry = out.geometry("bitc_fmatrices", dict(zip(names, numbers, strict=True)), narrowed)
-    function = f"bitc_fpack_matrices_{attrs['block']}"
-    source = out.offset(out.base(op.operands[0]), *frame.moved(attrs["steps"][split], "stack"))
-    result = out.offset(out.base(op.result), *frame.moved(prod(op.result.shape) // attrs["stack"][split], "stack"))
-    return [Call(function, (f"&{geometry}", source, result))]
+    geometry = _stack("bitc_fmatrices", _packed(op), op, frame, out)
+    pointers = _pointers([(op.operands[0], op.attrs["steps"][_axis(op)]), *_made(op)], frame, out)
+    return [Call(f"bitc_fpack_matrices_{op.attrs['block']}", (f"&{geometry}", *pointers))]
 
 
 def gemm(op: Op, frame: Frame, out: Assembly) -> list[Call]:
@@ -35,33 +57,18 @@ def gemm(op: Op, frame: Frame, out: Assembly) -> list[Call]:
         "step_w": 1, "taps_h": 1, "taps_w": 1, "tap_row": depth, "tap_pixel": depth, "out_row": 0, "out_pixel": attrs["channels"],
     }  # fmt: skip
     names = ("outer", "inner", "a_outer", "a_inner", "w_outer", "w_inner")
-    numbers = (*attrs["stack"], *attrs["a_steps"], *attrs["w_steps"])
-    split = int(attrs["stack"][0] == 1)
-    narrowed = {names[split]: "last - first"} if frame.splits("stack") else {}
-    one = out.geometry("bitc_fconv", rows)
-    structs = (one, out.geometry("bitc_fstack", dict(zip(names, numbers, strict=True)), narrowed))
-    made = prod(op.result.shape) // attrs["stack"][split]
-    steps = (attrs["a_steps"][split], attrs["w_steps"][split] * prod(w.shape[1:]), made)
-    pointers = [
-        out.offset(out.base(value), *frame.moved(step, "stack"))
-        for value, step in zip((a, w, op.result), steps, strict=True)
-    ]
+    stack = dict(zip(names, (*attrs["stack"], *attrs["a_steps"], *attrs["w_steps"]), strict=True))
+    structs = out.geometry("bitc_fconv", rows), _stack("bitc_fstack", stack, op, frame, out)
+    steps = attrs["a_steps"][_axis(op)], attrs["w_steps"][_axis(op)] * prod(w.shape[1:])
+    pointers = _pointers([*zip((a, w), steps, strict=True), *_made(op)], frame, out)
     return [Call(f"bitc_fgemm_{out.isa}", (*(f"&{struct}" for struct in structs), *pointers))]
 
 
 def pack_integers(op: Op, frame: Frame, out: Assembly) -> list[Call]:
     """``k.pack_integers``: ``bitc_ipack_<type>_<isa>``."""
     (x,), attrs = op.operands, op.attrs
-    numbers = (*attrs["stack"], *attrs["size"], *attrs["steps"], *attrs["strides"], attrs["lowest"])
-    names = ("outer", "inner", "depth", "columns", "outer_step", "inner_step", "depth_step", "column_step", "lowest")
-    split = int(attrs["stack"][0] == 1)
-    narrowed = {names[split]: "last - first"} if frame.splits("stack") else {}
-    geometry = out.geometry("bitc_imatrices", dict(zip(names, numbers, strict=True)), narrowed)
-    moved = (attrs["steps"][split], *(prod(made.shape) // attrs["stack"][split] for made in op.results))
-    pointers = [
-        out.offset(out.base(value), *frame.moved(step, "stack"))
-        for value, step in zip((x, *op.results), moved, strict=True)
-    ]
+    geometry = _stack("bitc_imatrices", {**_packed(op), "lowest": attrs["lowest"]}, op, frame, out)
+    pointers = _pointers([(x, attrs["steps"][_axis(op)]), *_made(op)], frame, out)
     return [Call(f"bitc_ipack_{dtype_of(x)}_{out.isa}", (f"&{geometry}", *pointers))]
 
 
@@ -73,19 +80,11 @@ def igemm(op: Op, frame: Frame, out: Assembly) -> list[Call]:
         "step_h": 1, "step_w": 1, "runs_h": 1, "runs_w": 1, "run": attrs["depth"], "run_row": 0, "run_pixel": 0, "chain": attrs["chain"],
     }  # fmt: skip
     names = ("outer", "inner", "x_outer", "x_inner", "w_outer", "w_inner")
-    numbers = (*attrs["stack"], *attrs["x_steps"], *attrs["w_steps"])
-    split = int(attrs["stack"][0] == 1)
-    narrowed = {names[split]: "last - first"} if frame.splits("stack") else {}
-    one = out.geometry("bitc_iconv", one_tap)
-    structs = (one, out.geometry("bitc_istack", dict(zip(names, numbers, strict=True)), narrowed))
-    matrices = attrs["w_steps"][split]
-    steps = (attrs["x_steps"][split], *(matrices * prod(held.shape[1:]) for held in (w, base)))
-    pointers = [
-        out.offset(out.base(value), *frame.moved(step, "stack"))
-        for value, step in zip(
-            (x, w, base, op.result), (*steps, prod(op.result.shape) // attrs["stack"][split]), strict=True
-        )
-    ]
+    stack = dict(zip(names, (*attrs["stack"], *attrs["x_steps"], *attrs["w_steps"]), strict=True))
+    structs = out.geometry("bitc_iconv", one_tap), _stack("bitc_istack", stack, op, frame, out)
+    matrices = attrs["w_steps"][_axis(op)]
+    steps = attrs["x_steps"][_axis(op)], *(matrices * prod(held.shape[1:]) for held in (w, base))
+    pointers = _pointers([*zip((x, w, base), steps, strict=True), *_made(op)], frame, out)
     return [Call(f"bitc_igemm_{dtype_of(x)}_{dtype_of(w)}_{out.isa}", (*(f"&{s}" for s in structs), *pointers))]
 
 

@@ -14,7 +14,7 @@ from bitc.codegen.work import nanoseconds
 from bitc.ir import Graph, Op, Value
 from bitc.ir.k_rows import BY_ROWS, image_rows, inner_values
 from bitc.ir.packing import WORD_BITS, words_of
-from bitc.ir.sliced import plane_geometry
+from bitc.ir.sliced import all_lanes
 
 MOST_THREADS = 64
 LEAST_NS = 3000.0
@@ -47,7 +47,7 @@ _CHANNEL_OPERANDS = {
 }
 """Products that can make some of their channels, and how many operands they have where there is one group."""
 
-_BY_LANES = ("k.sliced_acc", "k.sliced_bits", "k.skip_acc", "k.skip_bits")
+_BY_LANES = ("k.sliced_acc", "k.sliced_bits", "k.sliced_lanes", "k.skip_acc", "k.skip_bits")
 
 _FEW_CHANNELS = 16
 """A map over fewer goes through all pixels in one loop, which parts would cut short."""
@@ -130,9 +130,7 @@ def _axis(op: Op) -> tuple[Axis, int, int] | None:
     if op.name in ("k.softmax", "k.reduce"):
         return "stack", op.attrs["outer"], 1
     if op.name in _BY_LANES:
-        geometry = plane_geometry(*(op.attrs[key] for key in ("taps", "strides", "dilations", "size")))
-        lanes = op.attrs["lanes"]
-        return "lanes", geometry.blocks(op.attrs["size"], lanes) * lanes, lanes
+        return "lanes", all_lanes(op.attrs), op.attrs["lanes"]
     ops = op.attrs["body"].ops if op.name == "k.rows" else (op,)
     kernels = [inner for inner in ops if inner.name != "nn.constant"]
     if not kernels or kernels[0].name not in BY_ROWS:

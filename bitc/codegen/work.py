@@ -14,7 +14,7 @@ from bitc.ir.types import BufferType
 _PORTABLE_SLOWDOWN = 5.0
 _MACS_PER_NS = {
     "k.bconv_acc": 400.0, "k.bconv_bits": 400.0, "k.pair_acc": 180.0, "k.iconv": 90.0, "k.iconv_placed": 80.0, "k.iwinograd": 140.0,
-    "k.dots": 150.0, "k.sliced_acc": 400.0, "k.sliced_bits": 1200.0,
+    "k.dots": 150.0, "k.sliced_acc": 400.0, "k.sliced_bits": 1200.0, "k.sliced_lanes": 1200.0,
     "k.skip_acc": 400.0, "k.skip_bits": 800.0, "k.icoded": 80.0, "k.icoded_rows": 80.0,
     "k.fconv_events": 200.0, "k.fsparse": 200.0, "k.fsparse_dots": 20.0,
     "k.idepthwise": 25.0, "k.fconv": 40.0, "k.fconv_w1": 20.0, "k.fdepthwise": 10.0, "k.gemm": 40.0, "k.matmul": 2.0, "k.plain_conv": 1.0,
@@ -59,6 +59,7 @@ def multiplications(op: Op) -> int:
             | "k.pair_acc"
             | "k.sliced_acc"
             | "k.sliced_bits"
+            | "k.sliced_lanes"
             | "k.skip_acc"
             | "k.skip_bits"
         ):

@@ -26,7 +26,8 @@ from bitc.errors import ModelError, ToolchainError, UnsupportedError
 from bitc.frontend import import_model
 from bitc.fuzz.network import options_of
 from bitc.ir import Graph
-from bitc.ir.intervals import Interval, evaluate_intervals
+from bitc.ir.interval import Interval
+from bitc.ir.intervals import evaluate_intervals
 from bitc.oracle import oracle_for
 from bitc.session import Session
 

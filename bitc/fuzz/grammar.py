@@ -15,11 +15,14 @@ from bitc.fuzz.moves import MOVES, NUMBERS_ONLY
 from bitc.fuzz.network import Network, Setting, Tensor, Unfit
 from bitc.fuzz.products import PRODUCTS
 from bitc.fuzz.qonnx_ops import QONNX_QUANTIZERS
+from bitc.passes.store_deltas import MOST_BYTES
 
 Production = Callable[[Network, Tensor], Tensor]
 
 OPSETS = (11, 13, 13, 15, 17, 18, 19, 21, 21, 22)
 _TRIES = 12
+_FORCED = ((0.18, "mst", "on"), (0.3, "mst", "skipping"), (0.38, "small_weights", str(MOST_BYTES)))
+"""Options of which share of all files, as shares of those before are added."""
 
 
 def random_setting(choose: Random, qonnx_share: float = 0.15) -> Setting:
@@ -27,9 +30,9 @@ def random_setting(choose: Random, qonnx_share: float = 0.15) -> Setting:
     qonnx = choose.random() < qonnx_share
     free = choose.random() < 0.4
     opset = choose.choice([13, 15, 17]) if qonnx else choose.choice(OPSETS)
-    forced = choose.random()
-    options = (("mst", "on" if forced < 0.18 else "skipping"),) if forced < 0.3 else ()
-    return Setting(opset, choose.choice([1, 1, 2, 3]), free, qonnx, options)
+    kind = choose.random()
+    options = next((((name, value),) for most, name, value in _FORCED if kind < most), ())
+    return Setting(opset, choose.choice([1, 1, 2, 3]), free, qonnx, options, pruned=0.8 < kind < 0.9)
 
 
 def random_network(setting: Setting, choose: Random, prefix: str) -> Network:

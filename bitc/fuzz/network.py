@@ -64,13 +64,14 @@ Operand = Tensor | np.ndarray | np.generic | None
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What all networks of a file share: ``batch`` rows, perhaps ``free``; ``qonnx`` files have another oracle and more operators;
-    ``options`` of :func:`bitc.compile` that the file asks to be compiled with."""
+    ``options`` of :func:`bitc.compile` that the file asks to be compiled with; ``pruned``: most float weights are 0."""
 
     opset: int
     batch: int
     free: bool
     qonnx: bool
     options: tuple[tuple[str, str], ...] = ()
+    pruned: bool = False
 
 
 class Unfit(Exception):
@@ -224,5 +225,6 @@ def file_of(networks: Sequence[Network]) -> onnx.ModelProto:
 
 
 def options_of(model: onnx.ModelProto) -> dict[str, Any]:
-    """The options a file asks to be compiled with, in its metadata, so that a file that failed says how."""
-    return {prop.key.removeprefix(_OPTION): prop.value for prop in model.metadata_props if prop.key.startswith(_OPTION)}
+    """The options a file asks to be compiled with, in its metadata, so that a file that failed says how; digits are a number."""
+    said = {prop.key.removeprefix(_OPTION): prop.value for prop in model.metadata_props if prop.key.startswith(_OPTION)}
+    return {name: int(value) if value.isdigit() else value for name, value in said.items()}

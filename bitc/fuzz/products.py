@@ -107,6 +107,8 @@ def float_weights(net: Network, shape: tuple[int, ...], axis: int) -> Operand:
         ways += [_small_integers, _blocks]
     if net.setting.qonnx:
         ways += [_quant, _quant, _bipolar]
+    if net.setting.pruned:
+        ways += [_numbers] * len(ways)
     return net.choose.choice(ways)(net, shape, axis)
 
 
@@ -144,7 +146,10 @@ def _ternary(net: Network, shape: tuple[int, ...], axis: int) -> Operand:
 
 
 def _numbers(net: Network, shape: tuple[int, ...], axis: int) -> Operand:
-    return net.floats(shape, 1)
+    numbers = net.floats(shape, 1)
+    if not net.setting.pruned:
+        return numbers
+    return np.where(net.draw.random(shape) < net.choose.choice([0.02, 0.05, 0.1, 0.3]), numbers, F(0))
 
 
 def _latent(net: Network, shape: tuple[int, ...], axis: int) -> Operand:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from bitc.ir.graph import Graph, Op, Value, drop_dead, result_types
-from bitc.ir.intervals import MAY_ROUND, Interval, anything, interval_of, intervals_of
+from bitc.ir.interval import Interval, anything
+from bitc.ir.intervals import MAY_ROUND, interval_of, intervals_of
 from bitc.ir.ops import REQUIRED, InferenceError, OpDecl, lookup
 from bitc.ir.types import TensorType, Type
 

@@ -9,7 +9,6 @@ all lie in the interval. Elementwise ops are evaluated in float32 at the ends; f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import product as combinations
 from typing import Any
 
@@ -17,37 +16,12 @@ import numpy as np
 
 from bitc.ir.graph import Graph, Op, Value
 from bitc.ir.interpreter import evaluate_op
+from bitc.ir.interval import UNIT_ROUNDOFF, Interval, anything, point
 from bitc.ir.intervals_places import RULES as PLACES
-from bitc.ir.intervals_places import UNIT_ROUNDOFF, Ends
 from bitc.ir.residue import residue
 
 LIBM_ULPS = 4
 """What a function of the C library may be off, in units in the last place."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """Ends of each element's interval; the same array twice where nothing rounds."""
-
-    lo: np.ndarray
-    hi: np.ndarray
-
-    @property
-    def is_point(self) -> bool:
-        """Whether every element has one possible value."""
-        return self.lo is self.hi or bool(np.array_equal(self.lo, self.hi, equal_nan=self.lo.dtype.kind == "f"))
-
-    def holds(self, array: np.ndarray) -> np.ndarray:
-        """Elementwise: does the value lie inside (NaN only where an end is NaN)?"""
-        inside = (array >= self.lo) & (array <= self.hi)
-        if array.dtype.kind == "f":
-            inside |= np.isnan(array) & (np.isnan(self.lo) | np.isnan(self.hi))
-        return np.asarray(inside)
-
-
-def point(array: np.ndarray) -> Interval:
-    """The interval of a known value."""
-    return Interval(array, array)
 
 
 def evaluate_intervals(graph: Graph, inputs: Sequence[np.ndarray]) -> dict[Value, Interval]:
@@ -77,15 +51,6 @@ def interval_of(constant: Value) -> Interval:
     return point(array) if ends is None else Interval(*(np.broadcast_to(end, array.shape) for end in ends))
 
 
-def anything(dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """The ends of all numbers of ``dtype``."""
-    if dtype.kind == "b":
-        ends: tuple[float, float] = (False, True)
-    else:
-        ends = (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    return np.asarray(ends[0], dtype), np.asarray(ends[1], dtype)
-
-
 def intervals_of(op: Op, xs: list[Interval]) -> list[Interval]:
     """The intervals of the results of ``op`` (level ``nn``), from those of its operands."""
     if op.name == "nn.constant":
@@ -96,8 +61,7 @@ def intervals_of(op: Op, xs: list[Interval]) -> list[Interval]:
     if is_float and op.name in _SUMS:
         return [_widened_sum(op, xs[0])]
     if op.name in PLACES:
-        found = PLACES[op.name](op, [Ends(x.lo, x.hi) for x in xs])
-        return [Interval(found.lo, found.hi)]
+        return [PLACES[op.name](op, xs)]
     if all(x.is_point for x in xs):
         results = evaluate_op(op, [x.lo for x in xs])
         arrays = results if isinstance(results, tuple) else (results,)

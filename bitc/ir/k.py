@@ -117,6 +117,11 @@ def class_map(row_class: Sequence[int], col_class: Sequence[int], size: Sequence
     return np.asarray(np.add.outer(np.asarray(row_class) * (1 + max(col_class)), np.asarray(col_class)))
 
 
+def class_counts(attrs: Mapping[str, Any]) -> tuple[int, int]:
+    """How many border classes there are of rows and of columns."""
+    return 1 + max(attrs["row_class"], default=0), 1 + max(attrs["col_class"], default=0)
+
+
 def _pops(x: np.ndarray, w: np.ndarray, groups: Sequence[np.ndarray], attrs: Mapping[str, Any]) -> np.ndarray:
     """Mismatches [N, OH, OW, channels] of words ``x`` and packed weights ``w``: with bits under a mask m, x ^ w = x·(m - 2w) + w.
 

@@ -8,23 +8,12 @@ from typing import Any
 import numpy as np
 
 from bitc.ir.channel_tree import ROOT
-from bitc.ir.k import NO_HALO, WINDOW, Halo, as_buffer, class_map, surround, windows_of, with_halo
+from bitc.ir.k import NO_HALO, Halo, as_buffer, surround, windows_of, with_halo
+from bitc.ir.k_pixels import PIXEL_PRODUCT, check_base, check_nodes, check_pixels, numbers_of
 from bitc.ir.ops import REQUIRED, InferenceError, OpDecl, op
 from bitc.ir.packing import pack_bits, unpack_bits, words_of
 from bitc.ir.skipping import GROUP, MOST_BYTES, NODE, ROWS, limits_of, nibble_planes
 from bitc.ir.types import BufferType, DType, Type
-
-_SKIP = {
-    **WINDOW,
-    "channels": REQUIRED,
-    "in_channels": REQUIRED,
-    "planes": REQUIRED,
-    "terms": REQUIRED,
-    "slots": REQUIRED,
-    "lanes": REQUIRED,
-    "row_class": (),
-    "col_class": (),
-}
 
 
 def _scratch(attrs: dict[str, Any], words: int) -> BufferType:
@@ -37,13 +26,10 @@ def _scratch(attrs: dict[str, Any], words: int) -> BufferType:
 
 
 def _check(x: Type, nodes: Type, entries: Type, attrs: dict[str, Any]) -> BufferType:
-    source, walked = as_buffer(x, DType.U64, 4), as_buffer(nodes, DType.I32, 2)
-    windows_of(attrs).check(source)
+    source = as_buffer(x, DType.U64, 4)
+    check_pixels(source, attrs)
+    check_nodes(nodes, NODE, attrs)
     as_buffer(entries, DType.U32, 1)
-    if walked.shape != (attrs["channels"], NODE):
-        raise InferenceError(f"nodes {walked} are not those of {attrs['channels']} channels")
-    if source.shape[3] != attrs["planes"] * words_of(attrs["in_channels"]):
-        raise InferenceError(f"{source} does not hold {attrs['planes']} planes of {attrs['in_channels']} channels")
     layout = nibble_planes(attrs)
     if layout.lanes != attrs["lanes"] or layout.total_bytes > MOST_BYTES:
         raise InferenceError(f"{layout.total_bytes} bytes of nibbles in blocks of {layout.lanes} lanes")
@@ -76,22 +62,20 @@ class SkipAcc(OpDecl):
     """acc[n,y,x,c] = base[class(y,x), c] - step · pop, int32; pop as the tables of :mod:`bitc.ir.skipping` have it; and scratch memory"""
 
     operands = ("x", "nodes", "entries", "base")
-    attrs = {**_SKIP, "step": REQUIRED}
+    attrs = {**PIXEL_PRODUCT, "step": REQUIRED}
     results = 2
 
     @staticmethod
     def infer(x: Type, nodes: Type, entries: Type, base: Type, **attrs: Any) -> tuple[BufferType, BufferType]:
         source = _check(x, nodes, entries, attrs)
-        if as_buffer(base, DType.I32, 2).shape[1] != attrs["channels"]:
-            raise InferenceError(f"base {base} is not that of {attrs['channels']} channels")
+        check_base(base, attrs)
         return BufferType((source.shape[0], *attrs["size"], attrs["channels"]), DType.I32), _scratch(attrs, 0)
 
     @staticmethod
     def evaluate(
         x: np.ndarray, nodes: np.ndarray, entries: np.ndarray, base: np.ndarray, **attrs: Any
     ) -> tuple[np.ndarray, np.ndarray]:
-        classes = class_map(attrs["row_class"], attrs["col_class"], attrs["size"])
-        acc = (base[classes] - attrs["step"] * _pops(x, nodes, entries, attrs)).astype(np.int32)
+        acc = numbers_of(_pops(x, nodes, entries, attrs), base, attrs)
         return acc, np.zeros(_scratch(attrs, 0).shape, np.uint64)
 
 
@@ -103,7 +87,7 @@ class SkipBits(OpDecl):
     """
 
     operands = ("x", "nodes", "entries", "class_of", "codes", "flip")
-    attrs = {**_SKIP, "halo": NO_HALO}
+    attrs = {**PIXEL_PRODUCT, "halo": NO_HALO}
     results = 2
 
     @staticmethod

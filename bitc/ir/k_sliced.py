@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from bitc.ir.channel_tree import ROOT
-from bitc.ir.k import NO_HALO, WINDOW, Halo, as_buffer, class_map, surround, windows_of, with_halo
+from bitc.ir.k import NO_HALO, Halo, as_buffer, class_counts, class_map, surround, windows_of, with_halo
+from bitc.ir.k_pixels import PIXEL_PRODUCT, check_base, check_nodes, check_pixels, numbers_of
 from bitc.ir.ops import REQUIRED, InferenceError, OpDecl, op
 from bitc.ir.packing import pack_bits, unpack_bits, words_of
-from bitc.ir.sliced import COLUMNS, LONG, NODE, SHORT, SPECIAL, TABLED, class_groups, plane_geometry, split_codes
+from bitc.ir.sliced import (
+    COLUMNS,
+    LONG,
+    NODE,
+    SHORT,
+    SPECIAL,
+    TABLED,
+    Strip,
+    all_lanes,
+    class_groups,
+    geometry_of,
+    rows_of_lanes,
+    split_codes,
+)
 from bitc.ir.types import BufferType, DType, Type
 
-_SLICED = {
-    **WINDOW,
-    "channels": REQUIRED,
-    "in_channels": REQUIRED,
-    "planes": REQUIRED,
-    "terms": REQUIRED,
-    "slots": REQUIRED,
-    "counter_planes": REQUIRED,
-    "triples": REQUIRED,
-    "lanes": REQUIRED,
-    "row_class": (),
-    "col_class": (),
-}
+_SLICED = {**PIXEL_PRODUCT, "counter_planes": REQUIRED, "triples": REQUIRED, "first_lane": -1}
+"""``first_lane``: x are planes of pixels (:class:`Strip`), and the first tap of the first pixel reads this lane; -1: packed pixels."""
 
 FILLED = 2
 """Columns behind the terms that fill up the last three of a table."""
@@ -37,17 +41,14 @@ PICKED = 8
 Count = Callable[[int, np.ndarray, np.ndarray], None]
 
 
-def _classes(attrs: dict[str, Any]) -> tuple[int, int]:
-    """How many border classes there are of rows and of columns."""
-    return 1 + max(attrs["row_class"], default=0), 1 + max(attrs["col_class"], default=0)
-
-
 def _scratch(attrs: dict[str, Any], results: int) -> BufferType:
-    """What the kernels work in: planes, columns, counters, ``results`` rows of lanes and the masks of the border classes."""
-    geometry, lanes = plane_geometry(*(attrs[key] for key in ("taps", "strides", "dilations", "size"))), attrs["lanes"]
+    """What the kernels work in: planes unless x has them, columns, counters, ``results`` rows of lanes and the masks of the border
+    classes."""
+    geometry, lanes = geometry_of(attrs), attrs["lanes"]
     channels = attrs["planes"] * attrs["in_channels"]
-    planes = len(geometry.phases) * channels * geometry.plane_words(attrs["size"], lanes)
-    unions = 2**COLUMNS * class_groups(_classes(attrs))
+    turned = len(geometry.phases) * channels * geometry.plane_words(attrs["size"], lanes)
+    planes = turned if attrs["first_lane"] < 0 else 0
+    unions = 2**COLUMNS * class_groups(class_counts(attrs))
     terms = len(geometry.taps) * channels
     columns = terms + SPECIAL + (4 * attrs["triples"] + FILLED if attrs["triples"] else 0)
     vectors = columns + attrs["slots"] * attrs["counter_planes"] + results + unions
@@ -63,20 +64,29 @@ def _numbers(attrs: dict[str, Any]) -> int:
 
 
 def _check(x: Type, nodes: Type, added: Type, attrs: dict[str, Any]) -> BufferType:
-    source, walked = as_buffer(x, DType.U64, 4), as_buffer(nodes, DType.I32, 2)
-    windows_of(attrs).check(source)
+    source = as_buffer(x, DType.U64, 4)
+    check_nodes(nodes, NODE, attrs)
     as_buffer(added, DType.I16, 1)
-    if walked.shape != (attrs["channels"], NODE):
-        raise InferenceError(f"nodes {walked} are not those of {attrs['channels']} channels")
-    if source.shape[3] != attrs["planes"] * words_of(attrs["in_channels"]):
-        raise InferenceError(f"{source} does not hold {attrs['planes']} planes of {attrs['in_channels']} channels")
+    if attrs["first_lane"] >= 0:
+        _check_lanes(source, attrs)
+    else:
+        check_pixels(source, attrs)
     return source
+
+
+def _check_lanes(source: BufferType, attrs: dict[str, Any]) -> None:
+    geometry = geometry_of(attrs)
+    if source.shape[1:3] != (1, attrs["planes"] * attrs["in_channels"]) or tuple(attrs["strides"]) != (1, 1):
+        raise InferenceError(
+            f"{source} is not {attrs['planes']} planes of {attrs['in_channels']} channels, read one by one"
+        )
+    if source.shape[3] < geometry.plane_words(attrs["size"], attrs["lanes"], attrs["first_lane"]):
+        raise InferenceError(f"the lanes from {attrs['first_lane']} on end behind those of {source}")
 
 
 def _walked(x: np.ndarray, nodes: np.ndarray, added: np.ndarray, attrs: dict[str, Any], see: Count) -> None:
     """Compute u of each node over all pixels, int64 [N, OH, OW] below 2^B, and hand it to ``see`` with its place and t."""
-    bits = [unpack_bits(plane, attrs["in_channels"]) for plane in np.split(x, attrs["planes"], axis=-1)]
-    view = windows_of(attrs).view(np.concatenate(bits, axis=-1)).transpose(4, 5, 1, 0, 2, 3)
+    view = _windows(x, attrs).transpose(4, 5, 1, 0, 2, 3)
     seen = view.reshape(-1, *view.shape[3:]).astype(bool)
     terms, parity = _tables(seen) if attrs["triples"] else (seen, np.zeros_like(seen[0]))
     columns = np.concatenate([terms, [np.zeros_like(parity), parity, np.ones_like(parity)]]).astype(np.int64)
@@ -84,8 +94,8 @@ def _walked(x: np.ndarray, nodes: np.ndarray, added: np.ndarray, attrs: dict[str
     at = 0
     for index, (slot, up, negated, *blocks, _) in enumerate(nodes.tolist()):
         total = np.zeros(view.shape[3:], np.int64)
-        for sign, sixteens, eights in ((-1, *blocks[:2]), (1, *blocks[2:])):
-            count = sixteens * LONG + eights * SHORT
+        for sign, sixteens, fours in ((-1, *blocks[:2]), (1, *blocks[2:])):
+            count = sixteens * LONG + fours * SHORT
             total += sign * columns[added[at : at + count]].sum(axis=0)
             at += count
         if up == ROOT:
@@ -96,6 +106,17 @@ def _walked(x: np.ndarray, nodes: np.ndarray, added: np.ndarray, attrs: dict[str
             counters[slot] = (~counters[up] if negated else counters[up]) + total
         counters[slot] &= (1 << attrs["counter_planes"]) - 1
         see(index, counters[slot], columns[-2])
+
+
+def _windows(x: np.ndarray, attrs: dict[str, Any]) -> np.ndarray:
+    """The bits of packed pixels or of planes of pixels as windows [N, planes*C, OH, OW, KH, KW]."""
+    windows = windows_of(attrs)
+    if attrs["first_lane"] >= 0:
+        pitch = geometry_of(attrs).pitch
+        rows = windows.size[0] + (windows.taps[0] - 1) * windows.dilations[0]
+        return replace(windows, at=(0, 0)).view(rows_of_lanes(x, attrs["first_lane"], pitch, rows))
+    bits = [unpack_bits(plane, attrs["in_channels"]) for plane in np.split(x, attrs["planes"], axis=-1)]
+    return windows.view(np.concatenate(bits, axis=-1))
 
 
 def _tables(terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -124,10 +145,9 @@ class SlicedAcc(OpDecl):
         source = _check(x, nodes, added, attrs)
         if as_buffer(ends, DType.I32).shape != (3, attrs["channels"]):
             raise InferenceError(f"ends {ends} are not those of {attrs['channels']} channels")
-        as_buffer(base, DType.I32, 2)
-        return BufferType((source.shape[0], *attrs["size"], attrs["channels"]), DType.I32), _scratch(
-            attrs, _numbers(attrs)
-        )
+        check_base(base, attrs)
+        made = BufferType((source.shape[0], *attrs["size"], attrs["channels"]), DType.I32)
+        return made, _scratch(attrs, _numbers(attrs))
 
     @staticmethod
     def evaluate(
@@ -141,9 +161,36 @@ class SlicedAcc(OpDecl):
             pops[..., channel] = (2 * u + t + twice_k & (2 << attrs["counter_planes"]) - 1) ^ odd
 
         _walked(x, nodes, added, attrs, see)
-        classes = class_map(attrs["row_class"], attrs["col_class"], attrs["size"])
-        acc = (base[classes] - attrs["step"] * pops).astype(np.int32)
-        return acc, np.zeros(_scratch(attrs, _numbers(attrs)).shape, np.uint64)
+        return numbers_of(pops, base, attrs), np.zeros(_scratch(attrs, _numbers(attrs)).shape, np.uint64)
+
+
+def _check_tests(tests: Type, codes: Type, masks: Type, attrs: dict[str, Any]) -> int:
+    """How many planes of results the tests make."""
+    tested = as_buffer(tests, DType.I32, 2)
+    as_buffer(codes, DType.U8, 4)
+    as_buffer(masks, DType.U64, 2)
+    if tested.shape[0] != attrs["channels"]:
+        raise InferenceError(f"tests {tested} are not those of {attrs['channels']} channels")
+    return tested.shape[1]
+
+
+def _tested(
+    x: np.ndarray, nodes: np.ndarray, added: np.ndarray, tests: np.ndarray, codes: np.ndarray, attrs: dict[str, Any]
+) -> np.ndarray:
+    """Carries of u[c] + m + (b & p | q), flipped as ``tests`` say: bool [planes, N, OH, OW, channels]."""
+    planes = attrs["counter_planes"]
+    bits = np.zeros((tests.shape[1], x.shape[0], *attrs["size"], attrs["channels"]), bool)
+    classes = class_map(attrs["row_class"], attrs["col_class"], attrs["size"])
+
+    def see(index: int, u: np.ndarray, t: np.ndarray) -> None:
+        for plane, flags in enumerate(tests[index].tolist()):
+            here = split_codes(codes[index, plane], class_counts(attrs))[classes]
+            m = (here[..., :planes].astype(np.int64) << np.arange(planes)).sum(axis=-1)
+            total = (u ^ (flags & 1) << planes - 1) + m + ((t ^ flags >> 1 & 1) & here[..., -2] | here[..., -1])
+            bits[plane, ..., nodes[index, -1]] = (total >> planes ^ flags >> 2) & 1
+
+    _walked(x, nodes, added, attrs, see)
+    return bits
 
 
 @op("k.sliced_bits")
@@ -161,12 +208,8 @@ class SlicedBits(OpDecl):
     def infer(
         x: Type, nodes: Type, added: Type, tests: Type, codes: Type, masks: Type, *, halo: Halo, **attrs: Any
     ) -> tuple[BufferType, BufferType]:
-        source, tested = _check(x, nodes, added, attrs), as_buffer(tests, DType.I32, 2)
-        as_buffer(codes, DType.U8, 4)
-        as_buffer(masks, DType.U64, 2)
-        if tested.shape[0] != attrs["channels"]:
-            raise InferenceError(f"tests {tested} are not those of {attrs['channels']} channels")
-        words = tested.shape[1] * words_of(attrs["channels"])
+        source = _check(x, nodes, added, attrs)
+        words = _check_tests(tests, codes, masks, attrs) * words_of(attrs["channels"])
         made = BufferType((source.shape[0], *with_halo(attrs["size"], halo), words), DType.U64)
         return made, _scratch(attrs, 64 * words)
 
@@ -182,18 +225,61 @@ class SlicedBits(OpDecl):
         halo: Halo,
         **attrs: Any,
     ) -> tuple[np.ndarray, np.ndarray]:
-        channels, planes = attrs["channels"], attrs["counter_planes"]
-        bits = np.zeros((tests.shape[1], x.shape[0], *attrs["size"], channels), bool)
-        classes = class_map(attrs["row_class"], attrs["col_class"], attrs["size"])
-
-        def see(index: int, u: np.ndarray, t: np.ndarray) -> None:
-            for plane, flags in enumerate(tests[index].tolist()):
-                here = split_codes(codes[index, plane], _classes(attrs))[classes]
-                m = (here[..., :planes].astype(np.int64) << np.arange(planes)).sum(axis=-1)
-                total = (u ^ (flags & 1) << planes - 1) + m + ((t ^ flags >> 1 & 1) & here[..., -2] | here[..., -1])
-                bits[plane, ..., nodes[index, -1]] = (total >> planes ^ flags >> 2) & 1
-
-        _walked(x, nodes, added, attrs, see)
+        bits = _tested(x, nodes, added, tests, codes, attrs)
         packed = np.concatenate([pack_bits(plane) for plane in bits], axis=-1)
-        scratch = _scratch(attrs, 64 * tests.shape[1] * words_of(channels))
+        scratch = _scratch(attrs, 64 * tests.shape[1] * words_of(attrs["channels"]))
         return surround(packed, halo), np.zeros(scratch.shape, np.uint64)
+
+
+@op("k.sliced_lanes")
+class SlicedLanes(OpDecl):
+    """The bits of ``k.sliced_bits`` as planes of pixels: ``plane_words`` words of each channel of each plane, the first pixel behind
+    ``lead_words`` words, rows as far apart as in the sums. What lies around the image has the bits of ``pixel``."""
+
+    operands = ("x", "nodes", "added", "tests", "codes", "masks", "pixel")
+    attrs = {**_SLICED, "lead_words": REQUIRED, "plane_words": REQUIRED}
+    results = 2
+
+    @staticmethod
+    def infer(
+        x: Type,
+        nodes: Type,
+        added: Type,
+        tests: Type,
+        codes: Type,
+        masks: Type,
+        pixel: Type,
+        *,
+        lead_words: int,
+        plane_words: int,
+        **attrs: Any,
+    ) -> tuple[BufferType, BufferType]:
+        source, planes = _check(x, nodes, added, attrs), _check_tests(tests, codes, masks, attrs)
+        words = planes * words_of(attrs["channels"])
+        if as_buffer(pixel, DType.U64, 1).shape != (words,):
+            raise InferenceError(f"pixel {pixel} is not {planes} planes of {attrs['channels']} channels")
+        if lead_words + all_lanes(attrs) // 64 > plane_words:
+            raise InferenceError(f"{plane_words} words do not hold the pixels behind {lead_words} words")
+        made = BufferType((source.shape[0], 1, planes * attrs["channels"], plane_words), DType.U64)
+        return made, _scratch(attrs, 64 * words)
+
+    @staticmethod
+    def evaluate(
+        x: np.ndarray,
+        nodes: np.ndarray,
+        added: np.ndarray,
+        tests: np.ndarray,
+        codes: np.ndarray,
+        masks: np.ndarray,
+        pixel: np.ndarray,
+        *,
+        lead_words: int,
+        plane_words: int,
+        **attrs: Any,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        bits = np.concatenate(list(_tested(x, nodes, added, tests, codes, attrs)), axis=-1)
+        around = [unpack_bits(words, attrs["channels"]) for words in np.split(pixel, tests.shape[1])]
+        pitch = geometry_of(attrs).pitch
+        strip = Strip(pitch, lead_words * 64, plane_words)
+        scratch = _scratch(attrs, 64 * tests.shape[1] * words_of(attrs["channels"]))
+        return strip.packed(bits, np.concatenate(around).astype(bool)), np.zeros(scratch.shape, np.uint64)

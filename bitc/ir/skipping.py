@@ -21,7 +21,7 @@ import numpy as np
 
 from bitc.ir.channel_tree import ROOT, ChannelTree, channel_tree
 from bitc.ir.packing import WORD_BITS, words_of
-from bitc.ir.sliced import PlaneGeometry, plane_geometry
+from bitc.ir.sliced import PlaneGeometry, geometry_of
 
 NODE = 6
 """Numbers of a node: slot, parent's slot (or :data:`ROOT`), negated, entries, constant, channel."""
@@ -102,7 +102,7 @@ def nibble_planes(attrs: Mapping[str, Any]) -> NibblePlanes:
     (128, 2, 64, 128)
     """
     size = attrs["size"]
-    geometry = plane_geometry(*(attrs[key] for key in ("taps", "strides", "dilations", "size")))
+    geometry = geometry_of(attrs)
     nibbles = attrs["planes"] * words_of(attrs["in_channels"]) * (WORD_BITS // BITS)
     needed = geometry.blocks(size, LANES)
     blocks = -(-needed // MOST_VECTORS)

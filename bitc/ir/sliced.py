@@ -19,16 +19,18 @@ n/9 + ... = n/2 planes. Majorities with opposite signs are complements, so four 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 
 from bitc.ir.channel_tree import ROOT, ChannelTree, channel_tree
 
 NODE = 8
-"""Numbers of a node: slot, parent's slot (or :data:`ROOT`, or :data:`TABLED`), negated, blocks of 16 terms that are taken off and of 8, of
-16 that are added and of 8, channel."""
+"""Numbers of a node: slot, parent's slot (or :data:`ROOT`, or :data:`TABLED`), negated, blocks of 16 terms that are taken off and of 4, of
+16 that are added and of 4, channel."""
 
 TABLED = -2
 """The parent of a channel that is summed from tables."""
@@ -39,7 +41,7 @@ SPECIAL = 3
 MOST_TERMS = 2**15 - SPECIAL
 """Columns are int16."""
 
-LONG, SHORT = 16, 8
+LONG, SHORT = 16, 4
 
 LANES = {"portable": 64, "avx2": 256, "avx512": 512}
 """Pixels of a vector, by instruction set; portable kernels may take half as many at a time."""
@@ -273,11 +275,46 @@ class PlaneGeometry:
         """Vectors of ``lanes`` that hold all output pixels."""
         return -(-((size[0] - 1) * self.pitch + size[1]) // lanes)
 
-    def plane_words(self, size: tuple[int, int], lanes: int) -> int:
-        """64-bit words of an input plane, with what vectors read beyond its end."""
-        read = self.blocks(size, lanes) * lanes + int(self.taps[:, 1].max())
+    def plane_words(self, size: tuple[int, int], lanes: int, first: int = 0) -> int:
+        """64-bit words of an input plane, read from lane ``first`` on, with what vectors read beyond its end."""
+        read = first + self.blocks(size, lanes) * lanes + int(self.taps[:, 1].max())
         written = int((self.phases[:, 2] * self.pitch).max())
         return -(-max(read, written) // 64) + 2
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """Images as planes of pixels in memory: for each channel of each plane of codes ``words`` words of 64 pixels, the first pixel behind
+    ``lead`` others, each row ``pitch`` pixels behind the one before."""
+
+    pitch: int
+    lead: int
+    words: int
+
+    def packed(self, bits: np.ndarray, around: np.ndarray) -> np.ndarray:
+        """``bits`` bool [N, H, W, E] in uint64 [N, 1, E, words]; all other places have the bit of ``around`` bool [E].
+
+        >>> Strip(3, 64, 2).packed(np.ones((1, 2, 2, 1), bool), np.zeros(1, bool)).ravel().tolist()
+        [0, 27]
+        """
+        images, rows, columns, elements = bits.shape
+        lanes = np.broadcast_to(around[:, np.newaxis], (images, elements, self.words * 64)).copy()
+        at = self.lead + np.add.outer(np.arange(rows) * self.pitch, np.arange(columns))
+        lanes[:, :, at] = bits.transpose(0, 3, 1, 2)
+        words = np.packbits(lanes, axis=-1, bitorder="little").view("<u8").astype(np.uint64)
+        return words[:, np.newaxis]
+
+
+def rows_of_lanes(strip: np.ndarray, first: int, pitch: int, rows: int) -> np.ndarray:
+    """The bits from lane ``first`` on of uint64 [N, 1, E, words] as images bool [N, rows, pitch, E].
+
+    >>> rows_of_lanes(np.array([[[[27 << 2]]]], np.uint64), 2, 3, 2)[0, ..., 0].astype(int).tolist()
+    [[1, 1, 0], [1, 1, 0]]
+    """
+    images, _, elements, _ = strip.shape
+    lanes = np.unpackbits(strip[:, 0].astype("<u8").view(np.uint8), axis=-1, bitorder="little")
+    there = lanes[..., first : first + rows * pitch].reshape(images, elements, rows, pitch)
+    return np.asarray(there.transpose(0, 2, 3, 1).astype(bool))
 
 
 def plane_geometry(
@@ -302,6 +339,17 @@ def plane_geometry(
         phase[2:] = max(phase[2], rows), max(phase[3], columns)
         found.append([list(phases).index((y, x)), down * pitch + right])
     return PlaneGeometry(np.array(list(phases.values()), np.int32), np.array(found, np.int32), pitch)
+
+
+def geometry_of(attrs: Mapping[str, Any]) -> PlaneGeometry:
+    """That of a product's ``taps``, ``strides``, ``dilations`` and ``size``."""
+    return plane_geometry(*(attrs[key] for key in ("taps", "strides", "dilations", "size")))
+
+
+def all_lanes(attrs: Mapping[str, Any]) -> int:
+    """The lanes of all blocks of a product whose blocks have ``lanes`` of them."""
+    lanes: int = attrs["lanes"]
+    return geometry_of(attrs).blocks(attrs["size"], lanes) * lanes
 
 
 def class_masks(classes: np.ndarray, count: int, pitch: int, lanes: int) -> np.ndarray:

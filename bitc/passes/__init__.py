@@ -13,6 +13,7 @@ from bitc.passes.fuse_maps import FuseMaps
 from bitc.passes.fuse_rows import FuseRows
 from bitc.passes.integer_chains import IntegerChains
 from bitc.passes.integers import StoreIntegers
+from bitc.passes.keep_planes import KeepPlanes
 from bitc.passes.known_values import KnownValues
 from bitc.passes.layout import Layouts
 from bitc.passes.lower import Lower
@@ -64,7 +65,7 @@ def to_codes(
         SinkViews(),
         Canonicalise(),
         BoundScales(),
-        PullScales(),
+        PullScales(isa),
         TwoBases(),
         RecogniseCodes(isa),
         NarrowProducts(),
@@ -91,7 +92,14 @@ def to_kernels(
     """The passes from a ``q`` graph to kernel calls, with constants in the order of the target's kernels (see :class:`Lower`);
     ``small_weights``: of how many bytes those of bits may be to become differences, 0 for none (:class:`StoreDeltas`)."""
     stored = (StoreDeltas(small_weights),) if small_weights else ()
-    return (FuseMaps(), Layouts(), Lower(bit_block, byte_rows, float_block, integers), *stored, FuseRows())
+    return (
+        FuseMaps(),
+        Layouts(),
+        Lower(bit_block, byte_rows, float_block, integers),
+        *stored,
+        KeepPlanes(),
+        FuseRows(),
+    )
 
 
 KNOWN_PASSES: dict[str, type[Pass]] = {
@@ -129,6 +137,7 @@ KNOWN_PASSES: dict[str, type[Pass]] = {
         Layouts,
         Lower,
         StoreDeltas,
+        KeepPlanes,
         FuseRows,
     )
 }

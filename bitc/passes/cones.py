@@ -14,7 +14,8 @@ import numpy as np
 
 from bitc.ir import Builder, DType, Op, TensorType, Value
 from bitc.ir.interpreter import evaluate_op
-from bitc.ir.intervals import Interval, interval_of, intervals_of, point
+from bitc.ir.interval import Interval, point
+from bitc.ir.intervals import interval_of, intervals_of
 from bitc.ir.nn_elementwise import direction
 
 _Table = TypeVar("_Table")

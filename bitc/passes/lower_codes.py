@@ -180,7 +180,7 @@ def _of_bits(product: Op, low: Lowering) -> tuple[Value, dict[str, Any]]:
 
 def _classes(border: Op | None) -> dict[str, Any]:
     if border is None:
-        return {}
+        return {"row_class": (), "col_class": ()}
     return {"row_class": border.attrs["row_class"], "col_class": border.attrs["col_class"]}
 
 

@@ -25,7 +25,7 @@ def skip_acc(product: BitProduct, base: np.ndarray, step: int, low: Lowering) ->
 def skip_bits(product: BitProduct, limit: np.ndarray, flip: np.ndarray, halo: Halo, low: Lowering) -> Value:
     """``k.skip_bits`` with ``limit`` [planes, classes, M] and ``flip`` bool [M]."""
     attrs, layout, skips = _attrs(product)
-    classes = class_map(attrs.get("row_class", ()), attrs.get("col_class", ()), attrs["size"])
+    classes = class_map(attrs["row_class"], attrs["col_class"], attrs["size"])
     of_lanes = lane_classes(classes, layout.geometry.pitch, layout.blocks * layout.lanes)
     codes = limit_codes(limit, skips.nodes, product.planes * product.signs[0].size)
     operands = (product.x, *map(low.constant, (skips.nodes, skips.entries, of_lanes, codes, pack_bits(flip))))
@@ -34,14 +34,6 @@ def skip_bits(product: BitProduct, limit: np.ndarray, flip: np.ndarray, halo: Ha
 
 
 def _attrs(product: BitProduct) -> tuple[dict[str, Any], NibblePlanes, Skips]:
-    attrs = {
-        **product.windows,
-        **product.classes,
-        "channels": product.signs.shape[0],
-        "in_channels": product.signs.shape[1] * product.group,
-        "planes": product.planes,
-        "terms": product.signs[0].size,
-    }
-    layout = nibble_planes(attrs)
+    layout = nibble_planes(product.attrs())
     skips = skips_of(product.signs, product.group, product.planes, layout)
-    return {**attrs, "slots": skips.slots, "lanes": layout.lanes}, layout, skips
+    return product.attrs(slots=skips.slots, lanes=layout.lanes), layout, skips

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from bitc.ir import Op, Value
-from bitc.ir.k import Halo, class_map
-from bitc.ir.sliced import Walk, class_masks, comparisons_of, plane_geometry, tables_of, walk_of
+from bitc.ir.k import Halo, class_counts, class_map
+from bitc.ir.sliced import Walk, all_lanes, class_masks, comparisons_of, geometry_of, tables_of, walk_of
 from bitc.passes.lowering import Lowering
 
 
@@ -25,6 +25,18 @@ class BitProduct:
     windows: dict[str, Any]
     classes: dict[str, Any]
 
+    def attrs(self, **more: Any) -> dict[str, Any]:
+        """Those of all kernels whose lanes are pixels (:mod:`bitc.ir.k_pixels`), and ``more``."""
+        return {
+            **self.windows,
+            **self.classes,
+            "channels": self.signs.shape[0],
+            "in_channels": self.signs.shape[1] * self.group,
+            "planes": self.planes,
+            "terms": self.signs[0].size,
+            **more,
+        }
+
 
 def sliced_acc(product: BitProduct, base: np.ndarray, step: int, low: Lowering) -> Value:
     """``k.sliced_acc`` with ``base`` [classes, M]."""
@@ -37,15 +49,9 @@ def sliced_acc(product: BitProduct, base: np.ndarray, step: int, low: Lowering) 
 def sliced_bits(product: BitProduct, limit: np.ndarray, flip: np.ndarray, halo: Halo, low: Lowering) -> Value:
     """``k.sliced_bits`` with ``limit`` [planes, classes, M] and ``flip`` bool [M]."""
     attrs, walk = _attrs(product, low)
-    size, lanes = attrs["size"], attrs["lanes"]
-    rows, columns = (
-        product.classes.get(key, ()) or (0,) * n for key, n in zip(("row_class", "col_class"), size, strict=True)
-    )
-    counts = (1 + max(rows), 1 + max(columns))
+    counts, classes = class_counts(attrs), class_map(attrs["row_class"], attrs["col_class"], attrs["size"])
     tests = comparisons_of(walk, product.planes * product.signs[0].size, limit, flip, counts)
-    geometry = plane_geometry(*(attrs[key] for key in ("taps", "strides", "dilations", "size")))
-    classes = class_map(rows, columns, size)
-    masks = class_masks(classes, counts[0] * counts[1], geometry.pitch, geometry.blocks(size, lanes) * lanes)
+    masks = class_masks(classes, counts[0] * counts[1], geometry_of(attrs).pitch, all_lanes(attrs))
     operands = (product.x, *map(low.constant, (walk.nodes, walk.terms, tests.flags, tests.codes, masks)))
     made, _ = low.builder.add_multi("k.sliced_bits", *operands, loc=product.op.loc, halo=halo, **attrs)
     return made
@@ -56,16 +62,5 @@ def _attrs(product: BitProduct, low: Lowering) -> tuple[dict[str, Any], Walk]:
         walk = tables_of(product.signs, product.planes)
     else:
         walk = walk_of(product.signs, product.group, product.planes)
-    attrs = {
-        **product.windows,
-        **product.classes,
-        "channels": product.signs.shape[0],
-        "in_channels": product.signs.shape[1] * product.group,
-        "planes": product.planes,
-        "terms": product.signs[0].size,
-        "slots": walk.slots,
-        "counter_planes": walk.counter_planes,
-        "triples": walk.triples,
-        "lanes": low.forms.lanes,
-    }
-    return attrs, walk
+    counters = {"slots": walk.slots, "counter_planes": walk.counter_planes, "triples": walk.triples}
+    return product.attrs(**counters, lanes=low.forms.lanes), walk

@@ -78,7 +78,10 @@ def _bad(title: str, hint: str) -> OptionError:
 
 @dataclass(slots=True)
 class Trace:
-    """What to watch while passes run. ``show`` gets (pass name, IR text) for the passes in ``print_after`` (or all: ``"*"``)."""
+    """What to watch while passes run. ``show`` gets (pass name, IR text) for the passes in ``print_after`` (or all: ``"*"``).
+
+    ``prefix`` stands before the names of passes where one compilation runs them several times, as ``avx2-`` in one for several targets.
+    """
 
     print_after: Sequence[str] = ()
     show: Callable[[str, str], None] | None = None
@@ -86,6 +89,7 @@ class Trace:
     progress: Callable[[str, int, int], None] | None = None
     snapshots: list[tuple[str, Graph]] | None = None
     seconds: list[tuple[str, float]] = field(default_factory=list)
+    prefix: str = ""
 
 
 def run_passes(
@@ -105,7 +109,7 @@ def run_passes(
             raise
         except Exception as error:
             raise _failure(graph, passes[index:], error, reproducer_dir) from error
-        trace.seconds.append((step.name, time.perf_counter() - started))
+        trace.seconds.append((trace.prefix + step.name, time.perf_counter() - started))
         graph = after
         _record(trace, index + 1, step.name, graph)
     return graph
@@ -116,9 +120,9 @@ def _record(trace: Trace, index: int, name: str, graph: Graph) -> None:
         trace.snapshots.append((name, graph))
     wanted = name in trace.print_after or "*" in trace.print_after
     if wanted and trace.show is not None:
-        trace.show(name, print_graph(graph))
+        trace.show(trace.prefix + name, print_graph(graph))
     if trace.dump_dir is not None:
-        write_ir(graph, trace.dump_dir / f"{index:02d}-{name}.ir")
+        write_ir(graph, trace.dump_dir / f"{trace.prefix}{index:02d}-{name}.ir")
 
 
 def write_ir(graph: Graph, path: Path) -> None:

@@ -5,12 +5,13 @@ No interval of x says so, for x may be any number; that the scale grows with x d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bitc.ir import Op, Value
-from bitc.passes.facts import Range
+from bitc.passes.facts import Fact, Range, bounds
 
 _SLACK = 1 + 2.0**-18
 """A chain of a few float32 operations, denormal reciprocals among them, is off by less."""
@@ -25,20 +26,25 @@ _MOST_AVERAGED = 4096
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """A value that is ``coefficient * m ** power`` up to rounding, with m >= |x| for each x it is broadcast to, and m >= least."""
+    """A value that is ``coefficient * m ** power`` up to rounding, with m >= |x| for each x it is broadcast to, and m >= least.
+
+    ``span``: m is max z - min z, and x is z - min z, never negative.
+    """
 
     coefficient: float
     power: int
     least: float
     slack: float = _SLACK
+    span: bool = False
 
 
-def ratio_range(op: Op) -> Range | None:
+def ratio_range(op: Op, facts: Sequence[Fact] = (None, None)) -> Range | None:
     """The range of ``x / s`` or ``x * r`` where s is max|x| or mean|x| times a constant and never near zero, r its reciprocal.
 
     With s = max|x| / 127 the ratio is at most 127, for |x| <= max|x| and rounding is monotone. Side condition: something in the
     file keeps s away from zero (``max(s, 1e-5)``, ``s + 1e-8``); without it a row of zeros gives 0/0, and of the least denormals an
-    infinity. Such a ratio is not bounded.
+    infinity. Such a ratio is not bounded. Likewise of min-max quantizers, x = z - min z and s = max z - min z, if ``facts`` of the operands
+    say that x is finite: the difference of finite numbers need not be.
 
     >>> from bitc.ir import Builder, TensorType
     >>> b = Builder()
@@ -54,12 +60,15 @@ def ratio_range(op: Op) -> Range | None:
         pairs, power = [op.operands, op.operands[::-1]], -1
     else:
         return None
-    for x, other in pairs:
+    for (x, other), fact in zip(pairs, facts, strict=False):
         size = _size(other, x) if x.shape == op.results[0].shape else None
         if size is None or size.power != power or size.least < _LEAST:
             continue
         most = (1 / size.coefficient if power > 0 else size.coefficient) * size.slack
-        return Range(-most, most)
+        if not size.span:
+            return Range(-most, most)
+        if np.isfinite(bounds(fact)).all():
+            return Range(0.0, most)
     return None
 
 
@@ -74,11 +83,19 @@ def _unmoved(value: Value) -> Value:
     return value
 
 
+def _reduction(value: Value) -> Op | None:
+    """What made ``value``, before it was repeated."""
+    op = value.producer
+    while op is not None and op.name == "nn.expand":
+        op = op.operands[0].producer
+    return op
+
+
 def scale_of(value: Value, x: Value) -> float | None:
     """c, where ``value`` is ``c / max|x|`` or ``c / mean|x|`` with nothing that keeps the divisor from zero; a bound of ``|x * value|``
     for every x for which ``value`` is finite. None if it is something else."""
     size = _size(value, x, least=_LEAST)
-    return size.coefficient * size.slack if size is not None and size.power < 0 else None
+    return size.coefficient * size.slack if size is not None and size.power < 0 and not size.span else None
 
 
 def _size(value: Value, x: Value, least: float = 0.0) -> _Size | None:
@@ -94,7 +111,49 @@ def _size(value: Value, x: Value, least: float = 0.0) -> _Size | None:
         return _reduced(op, x, least)
     if op.name == "nn.reciprocal":
         return _inverse(_size(op.operands[0], x, least), 1.0)
+    if op.name == "nn.sub":
+        return _Size(1.0, 1, least, span=True) if _is_span(op, x) else None
     return _with_constant(op, x, least)
+
+
+def never_negative(op: Op) -> bool:
+    """Whether ``op`` takes the least of some numbers from one of them, or from the greatest of the same."""
+    if op.name != "nn.sub":
+        return False
+    x, least = op.operands
+    lowest = _reduction(least)
+    if lowest is None or lowest.name != "nn.reduce_min":
+        return False
+    z = lowest.operands[0]
+    over = _extreme_over(least, "min", z)
+    if over is None:
+        return False
+    if x is z or (len(over) == len(z.shape) and _same_elements(x, z)):
+        return True
+    return _extreme_over(x, "max", z) == over
+
+
+def _is_span(span: Op, x: Value) -> bool:
+    """Whether ``span`` is max z - min z, of a tensor or of rows, and ``x`` is z - min z."""
+    shifted = x.producer
+    if shifted is None or shifted.name != "nn.sub":
+        return False
+    z, least = shifted.operands
+    greatest, lowest = span.operands
+    over = [_extreme_over(value, kind, z) for value, kind in ((least, "min"), (lowest, "min"), (greatest, "max"))]
+    return z.shape == x.shape and over[0] is not None and over == [over[0]] * 3
+
+
+def _extreme_over(value: Value, kind: str, z: Value) -> frozenset[int] | None:
+    """The axes of ``z`` that the extreme ``value`` is taken over, as :func:`_reduced` has them; None if it is none of ``z``."""
+    op = _reduction(value)
+    if op is None or op.name != f"nn.reduce_{kind}":
+        return None
+    inner = op.operands[0]
+    axes = frozenset(axis % len(inner.shape) for axis in op.attrs["axes"])
+    if len(axes) == len(inner.shape):
+        return frozenset(range(len(z.shape))) if _same_elements(inner, z) else None
+    return axes if op.attrs["keepdims"] and inner is z else None
 
 
 def _reduced(op: Op, x: Value, least: float) -> _Size | None:

@@ -45,6 +45,7 @@ class RecogniseCodes(Pass):
         sets = ValueSets()
         why: list[tuple[str, str, str]] = []
         rounded = graph.attrs.get("rounded_products", ())  # pull-scales took a scale out of the file's own sum
+        stay = {loc: (reason, hint) for loc, reason, hint in graph.attrs.get("scales_that_stay", ())}
         known: dict[tuple[Value, Levels, float, float], Value] = {}
 
         def encode(x: Value, coding: Coding, b: Builder, loc: str) -> Value:
@@ -59,7 +60,7 @@ class RecogniseCodes(Pass):
                 return None
             found = recognise(op, sets, self.isa)
             if isinstance(found, Blocked):
-                why.append((op.loc, found.reason, found.hint))
+                why.append((op.loc, *stay.get(op.loc, (found.reason, found.hint))))
                 return None
             if op.loc in rounded:
                 found = replace(found, exact=False)

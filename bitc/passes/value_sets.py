@@ -36,7 +36,7 @@ from bitc.passes.facts import (
     shifted_fact,
     whole,
 )
-from bitc.passes.ratios import ratio_range
+from bitc.passes.ratios import never_negative, ratio_range
 
 MAX_TABLE_ROWS = 1 << 17
 MAX_TABLE_ELEMENTS = 1 << 25
@@ -55,6 +55,9 @@ _QUANTIZING = {
     "nn.round",
 }
 _QUANTIZING |= {"nn.floor", "nn.ceil", "nn.add", "nn.sub", "nn.multi_threshold"}
+_BELOW = {"nn.less": True, "nn.less_equal": True, "nn.greater": False, "nn.greater_equal": False}
+"""Whether a comparison holds of numbers below the other one."""
+
 _PRODUCTS = {"nn.conv", "nn.matmul", "q.conv", "q.matmul", "q.weight_conv", "q.weight_matmul", "q.dots"}
 _PRODUCTS |= {"q.gemm", "q.int_conv", "q.int_matmul", "q.int_gemm"}
 _VIEWS = {
@@ -235,7 +238,11 @@ class ValueSets:
         if op.name == "nn.softmax" and not op.attrs["log"]:
             return Range(0.0, 1.0)
         if op.decl.elementwise:
-            return _elementwise_fact(op, [self.of(operand) for operand in op.operands]) or ratio_range(op)
+            known = [self.of(operand) for operand in op.operands]
+            found = _elementwise_fact(op, known)
+            if isinstance(found, Range) and never_negative(op):
+                return Range(max(found.lo, 0.0), found.hi, found.whole)
+            return found if isinstance(found, Finite | Integers) else ratio_range(op, known) or found
         return None
 
     def _joined(self, op: Op) -> Fact:
@@ -319,7 +326,7 @@ def _named_fact(op: Op, facts: list[Fact]) -> Fact:
         case "nn.and" | "nn.or" | "nn.xor":
             return Finite((0.0, 1.0))
         case "nn.where":
-            return joined_sets(facts[1], facts[2])
+            return _where_fact(op, facts)
         case "nn.relu":
             return narrowed(max(lo, 0.0), max(hi, 0.0), whole(facts[0]))
         case "nn.add" | "nn.sub" | "nn.mul" | "nn.div" | "nn.neg":
@@ -342,6 +349,23 @@ def _named_fact(op: Op, facts: list[Fact]) -> Fact:
             pick = min if op.name == "nn.min" else max
             return narrowed(pick(lo, other_lo), pick(hi, other_hi), whole(facts[0]) and whole(facts[1]))
     return None
+
+
+def _where_fact(op: Op, facts: list[Fact]) -> Fact:
+    """One branch or the other; ``where(x < c, x, c)`` is a clip, of which the bounds of x may leave one branch only."""
+    x, branches, comparison = 0, facts[1:], op.operands[0].producer
+    if comparison is not None and comparison.name in _BELOW and comparison.operands[0] in op.operands[1:]:
+        x = op.operands[1:].index(comparison.operands[0])
+        limit = comparison.operands[1].constant
+        least, most = bounds(constant_fact(limit)) if limit is not None else (-np.inf, np.inf)
+        lo, hi = bounds(branches[x])
+        is_below = _BELOW[comparison.name] == (x == 0)
+        if limit is not None and (hi < least if is_below else lo > most):
+            return branches[x]
+        if limit is not None and isinstance(branches[x], Range | None):
+            ends = (lo, min(hi, most)) if is_below else (max(lo, least), hi)
+            branches[x] = Range(*ends, whole(branches[x]))
+    return joined_sets(*branches)
 
 
 def _scaled(op: Op, facts: list[Fact]) -> Fact:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitc.ir import Builder, Graph, TensorType, Value, evaluate
-from bitc.ir.intervals import Interval, _even, _of_two, _product, _softmax, evaluate_intervals
+from bitc.ir.interval import Interval
+from bitc.ir.intervals import _even, _of_two, _product, _softmax, evaluate_intervals
 
 CONV = {"strides": (1, 1), "pads": (1, 0, 0, 1), "dilations": (1, 1), "group": 1}
 

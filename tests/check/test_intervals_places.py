@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bitc.ir import Builder, DType, Graph, TensorType
-from bitc.ir.intervals import Interval, evaluate_intervals
+from bitc.ir.interval import Interval
+from bitc.ir.intervals import evaluate_intervals
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(4, 6)).astype(np.float32)

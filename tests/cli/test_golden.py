@@ -12,9 +12,10 @@ import pytest
 from cli.toy import FakeCompiler, Options
 
 from bitc import golden
+from bitc.arrays import load_arrays
 from bitc.cli import main
 from bitc.errors import CheckFailed, OptionError
-from bitc.golden import load_arrays, save_arrays
+from bitc.golden import save_arrays
 
 pytestmark = pytest.mark.usefixtures("compiler")
 

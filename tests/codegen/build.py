@@ -13,7 +13,7 @@ from typing import Any
 import cffi  # type: ignore[import-untyped]
 import numpy as np
 from codegen.nets import kernel_passes
-from runtime.harness import EMULATION, cpu_has, guarded
+from runtime.harness import cpu_has, emulation_flags, guarded
 
 from bitc.codegen import Generated, Target, generate
 from bitc.ir import Graph
@@ -71,16 +71,17 @@ class Library:
             return [output.copy() for output in outputs]
 
 
-def build(made: Generated, target: Target, folder: Path, compiler: str = "gcc") -> Library:
-    """Compile and load. A target this CPU lacks is compiled against the emulating headers, without strict warnings."""
+def build(made: Generated, target: Target, folder: Path, compiler: str = "gcc", defined: Sequence[str] = ()) -> Library:
+    """Compile, with macros ``defined``, and load. A target this CPU lacks is compiled against the emulating headers, without strict
+    warnings."""
     for name, text in made.files.items():
         (folder / name).write_text(text, encoding="utf-8")
-    flags = ["-std=c99", "-O1", "-ffp-contract=off", "-fPIC", "-shared"]
+    flags = ["-std=c99", "-O1", "-ffp-contract=off", "-fPIC", "-shared", *(f"-D{name}" for name in defined)]
     flags += {"pthreads": ["-pthread"], "openmp": ["-fopenmp"]}.get(made.manifest.get("threads", {}).get("pool"), [])
     if cpu_has(target.isa):
         flags += [*STRICT_WARNINGS, *target.cflags]
     else:
-        flags += ["-w", "-Wno-psabi", f"-I{EMULATION}"]
+        flags += emulation_flags()
     library = folder / f"lib{NAME}-{compiler}.so"
     done = subprocess.run(
         [compiler, *flags, "-o", str(library), str(folder / f"{NAME}.c"), "-lm"],

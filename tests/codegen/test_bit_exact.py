@@ -7,38 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from codegen.build import Library, build, generated, lowered
+from codegen.agreement import agree, same
+from codegen.build import lowered
 from codegen.nets import NETS, convolutions, free_batch, grouped, inputs_of, prepared, random_chain
-from runtime.harness import COMPILERS, why_not
+from runtime.harness import COMPILERS
 
 from bitc.codegen import TARGETS
 from bitc.ir import Graph, evaluate, parse_graph
 from bitc.ir.printer import print_graph
 
 EMULATED = (convolutions, grouped)
-
-
-def same(got: list[np.ndarray], wanted: list[np.ndarray]) -> None:
-    """Equal shapes, dtypes and values."""
-    for index, (a, b) in enumerate(zip(got, wanted, strict=True)):
-        assert a.dtype == b.dtype, index
-        np.testing.assert_array_equal(a, b, err_msg=f"output {index}")
-
-
-def agree(graph: Graph, target_name: str, folder: Path, compiler: str = "gcc") -> Library:
-    """Run ``graph`` all three ways on random inputs."""
-    if (reason := why_not(TARGETS[target_name].isa)) is not None:
-        pytest.skip(reason)
-    target = TARGETS[target_name]
-    k = lowered(graph, target)
-    library = build(generated(k, target, guard_bytes=64), target, folder, compiler)
-    for seed in range(2):
-        inputs = inputs_of(graph, seed)
-        wanted = evaluate(graph, inputs)
-        same(evaluate(k, inputs), wanted)
-        items = 1 if graph.attrs.get("batch") else None
-        same(library.run(inputs, items), wanted)
-    return library
 
 
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.__name__)

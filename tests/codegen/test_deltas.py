@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from codegen.build import build, generated
+from codegen import agreement
+from codegen.agreement import same
 from codegen.crews import COUNTS, identical, pool_of, two_ways
 from codegen.nets import Net, convolutions, dense, free_batch, inputs_of, prepared, random_chain, shared_accumulators
-from codegen.test_bit_exact import same
 from runtime.harness import COMPILERS, why_not
 
 from bitc.codegen import TARGETS, Target
@@ -48,18 +49,7 @@ def lowered(graph: Graph, target: Target) -> Graph:
     return k
 
 
-def agree(graph: Graph, target_name: str, folder: Path, compiler: str = "gcc") -> None:
-    """Run ``graph`` all three ways on random inputs."""
-    target = TARGETS[target_name]
-    if (reason := why_not(target.isa)) is not None:
-        pytest.skip(reason)
-    k = lowered(graph, target)
-    library = build(generated(k, target, guard_bytes=64), target, folder, compiler)
-    for seed in range(2):
-        inputs = inputs_of(graph, seed)
-        wanted = evaluate(graph, inputs)
-        same(evaluate(k, inputs), wanted)
-        same(library.run(inputs, 1 if graph.attrs.get("batch") else None), wanted)
+agree = partial(agreement.agree, lower=lowered)
 
 
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.__name__)

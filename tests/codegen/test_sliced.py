@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from codegen.build import build, generated, lowered
+from codegen import agreement
+from codegen.agreement import same
+from codegen.build import lowered
 from codegen.nets import NETS, convolutions, grouped, inputs_of, prepared, random_chain
-from codegen.test_bit_exact import same
-from runtime.harness import COMPILERS, why_not
+from runtime.harness import COMPILERS
 
 from bitc.codegen import TARGETS
 from bitc.ir import Graph, evaluate, parse_graph
@@ -19,16 +20,9 @@ from bitc.passes.mst_reorder import MstReorder
 
 def agree(graph: Graph, target_name: str, folder: Path, compiler: str = "gcc", use: str = "on") -> None:
     """Run ``graph`` all three ways on random inputs, with trees (or ``skipping``, ``tables``) wherever they can be."""
-    target = TARGETS[target_name]
-    if (reason := why_not(target.isa)) is not None:
-        pytest.skip(reason)
-    k = lowered(MstReorder(target.isa, use).run(graph), target)
-    library = build(generated(k, target, guard_bytes=64), target, folder, compiler)
-    for seed in range(2):
-        inputs = inputs_of(graph, seed)
-        wanted = evaluate(graph, inputs)
-        same(evaluate(k, inputs), wanted)
-        same(library.run(inputs, 1 if graph.attrs.get("batch") else None), wanted)
+    agreement.agree(
+        graph, target_name, folder, compiler, lambda g, target: lowered(MstReorder(target.isa, use).run(g), target)
+    )
 
 
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.__name__)

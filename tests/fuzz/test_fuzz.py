@@ -78,6 +78,8 @@ def test_a_file_says_with_what_options_it_is_compiled() -> None:
     signs = net.node("Sign", net.node("Add", net.node("Round", net.input((40,), np.float32, -8, 8)), np.float32(0.5)))
     net.outputs = [net.node("MatMul", signs, kindred(net, (40, 6), 1).astype(np.float32)).name]
     assert options_of(file_of([net])) == {"mst": "on"}
+    numbers = Network(Setting(13, 1, False, False, (("small_weights", "64"),)), Random(0), "n_", dyadic=True)
+    assert options_of(file_of([numbers])) == {"small_weights": 64}
     for settings, trees in ((net.setting, True), (replace(net.setting, options=()), False)):
         net.setting = settings
         found = examine(file_of([net]), net.feeds, ["portable"])

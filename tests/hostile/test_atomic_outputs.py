@@ -238,10 +238,10 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def dumped(folder: Path) -> set[str]:
-    """The passes of a folder of IR, once each of its files was read."""
-    graphs = {path.stem.split("-", 1)[1] for path in folder.glob("*.ir") if path.read_text().endswith("}\n")}
-    assert len(graphs) <= len(list(folder.glob("*.ir")))
-    return graphs
+    """The passes of a folder of IR, each of whose files is whole."""
+    files = list(folder.glob("*.ir"))
+    assert all(path.read_text().endswith("}\n") for path in files)
+    return {path.stem.split("-", 1)[1] for path in files}
 
 
 def compile_tiny(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -275,6 +275,17 @@ def test_a_folder_of_ir_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     assert dumped(dump) == {"import", "canonicalise"}
     assert (dump / "notes.txt").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dump", "net", "net.onnx"]
+
+
+def test_each_target_of_several_has_its_ir(tmp_path: Path) -> None:
+    """All passes of each, and none of them beside those of one target alone."""
+    dump, passes = tmp_path / "dump", {}
+    for options in (("--target", "auto_x86"), ("--target", "portable")):
+        assert compile_tiny(tmp_path, "--dump-ir", str(dump), *options).returncode == 0
+        passes[options[1]] = {path.name for path in dump.glob("*.ir")}
+    names = ("portable", "avx2", "avx512")
+    assert passes["auto_x86"] == {f"{name}-{file}" for name in names for file in passes["portable"]}
+    assert dumped(dump) >= {"import", "lower"}
 
 
 def test_a_folder_of_ir_where_a_file_is(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from bitc.artifact import Artifact
 from bitc.compare import Contract
 from bitc.frontend import import_model
 from bitc.ir import Graph, TensorType
-from bitc.ir.intervals import Interval, evaluate_intervals
+from bitc.ir.interval import Interval
+from bitc.ir.intervals import evaluate_intervals
 from bitc.oracle import oracle_for
 
 

@@ -32,9 +32,13 @@ def _scratch() -> Path:
     return Path(folder)
 
 
-@cache
 def built(model: Path, target_name: str) -> Session:
-    """The network with default options, compiled once a test session (see :func:`build`)."""
+    """The network with default options, compiled once a test session (see :func:`build`), ``native`` as the target it is here."""
+    return _built(model, target(target_name).name)
+
+
+@cache
+def _built(model: Path, target_name: str) -> Session:
     return build(model, target_name, _scratch() / model.stem)
 
 
@@ -56,17 +60,7 @@ def build(model: str | Path, target_name: str, folder: Path, **options: Any) -> 
 
 def emulated_session(artifact: Artifact, optimise: str) -> Session:
     """The C of ``artifact`` built with SIMDe, which runs on any CPU."""
-    # SIMDe's intrinsics are plain C: no -m flags, or the compiler's own vector types would be in the way
-    flags = (
-        "-std=c99",
-        optimise,
-        "-w",
-        "-Wno-psabi",
-        "-ffp-contract=off",
-        f"-I{harness.EMULATION}",
-        "-fPIC",
-        "-shared",
-    )
+    flags = ("-std=c99", optimise, "-ffp-contract=off", *harness.emulation_flags(), "-fPIC", "-shared")
     files = ("-o", str(artifact.library), str(artifact.source), "-lm")
     subprocess.run([*find_compiler().command, *flags, *files], check=True)
     with mock.patch("bitc.session.cpu_features", return_value=frozenset(artifact.manifest["features"])):

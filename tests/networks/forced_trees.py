@@ -38,7 +38,7 @@ def products_of_bits(model: Path) -> int:
     """How many products of bits ``model`` has that can run along trees."""
     options = Options(dims=DIMS.get(model.stem, {}), mst="on")
     graph = lower(model, target_named("portable"), options, Trace())
-    return sum(op.name in ("k.sliced_acc", "k.sliced_bits") for op in graph.ops)
+    return sum(op.name in ("k.sliced_acc", "k.sliced_bits", "k.sliced_lanes") for op in graph.ops)
 
 
 def feeds(model: Path, samples: int) -> Mapping[str, np.ndarray]:

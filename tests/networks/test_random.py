@@ -16,7 +16,8 @@ from bitc.compiler import Options, lower_stages
 from bitc.errors import UnsupportedError
 from bitc.frontend import import_model
 from bitc.ir import evaluate
-from bitc.ir.intervals import Interval, evaluate_intervals
+from bitc.ir.interval import Interval
+from bitc.ir.intervals import evaluate_intervals
 from tests.networks.onnx_net import build_quickly, same, truth
 from tests.networks.random_models import RandomNetwork, random_network
 

@@ -10,8 +10,9 @@ from passes.harness import leaves, op_names, same_meaning, small_integers, trans
 
 from bitc.ir import Builder, DType, Graph, TensorType, Value, evaluate, verify
 from bitc.passes.canonicalise import Canonicalise
-from bitc.passes.pull_scales import PullScales, broadcast_shape_behind
+from bitc.passes.pull_scales import PullScales
 from bitc.passes.recognise import RecogniseCodes
+from bitc.passes.scale_chains import broadcast_shape_behind
 
 F32 = np.float32
 CONV: dict[str, Any] = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
@@ -236,13 +237,98 @@ def test_shapes_behind_reshapes(
 def test_offsets_leave_integers_so_that_nothing_cancels() -> None:
     """Codes at their zero point give 0, though their products with the weights are large."""
     b = Builder()
-    q, zero = b.input("q", TensorType((4, 2), DType.I8)), b.input("z", TensorType((4, 1), DType.F32))
+    q, zero = b.input("q", TensorType((4, 2), DType.U8)), b.input("z", TensorType((4, 1), DType.F32))
     weights = np.array([[-0.111326955], [-1.3359234]], F32)
-    shifted = b.add("nn.sub", b.add("nn.cast", q, to=DType.F32), zero)
-    pulled = PullScales().run(Graph("g", [q, zero], b.ops, [b.add("nn.matmul", shifted, b.constant(weights))]))
-    (product,) = (op for op in pulled.ops if op.name == "nn.matmul")
-    assert product.operands[0].producer is not None
-    assert product.operands[0].producer.name == "nn.cast", "the product reads the codes themselves"
-    codes = np.array([[127, 127], [-77, -77], [53, 53], [4, 5]], np.int8)
-    (found,) = evaluate(pulled, [codes, np.array([[127], [-77], [53], [4]], F32)])
+    codes = b.add("nn.min", b.add("nn.cast", q, to=DType.F32), b.constant(np.asarray(3, F32)))
+    product = b.add("nn.matmul", b.add("nn.sub", codes, zero), b.constant(weights))
+    pulled = PullScales().run(Graph("g", [q, zero], b.ops, [product]))
+    (product,) = (op.result for op in pulled.ops if op.name == "nn.matmul")
+    assert product.producer is not None
+    read = product.producer.operands[0].producer
+    assert read is not None
+    assert read.name == "nn.min", "the product reads the codes themselves"
+    given = np.array([[3, 3], [1, 1], [2, 2], [2, 3]], np.uint8)
+    (found,) = evaluate(pulled, [given, np.array([[3], [1], [2], [2]], F32)])
     np.testing.assert_array_equal(found, [[0], [0], [0], weights[1]])
+
+
+@pytest.mark.parametrize(("most", "pulled"), [(2, True), (3, True), (4, False), (255, False)])
+def test_offsets_that_may_cancel_many_levels_stay(most: int, pulled: bool) -> None:
+    """An offset that is no whole number may leave next to nothing of a level; ``s·q`` and it would each be rounded at their own size."""
+    b = Builder()
+    inputs = [b.input(name, TensorType(shape)) for name, shape in (("x", (4, 60)), ("z", (4, 1)))]
+    q = b.add("nn.round", inputs[0])
+    for name, edge in (("nn.max", 0), ("nn.min", most)):
+        q = b.add(name, q, b.constant(np.asarray(edge, F32)))
+    product = b.add("nn.matmul", b.add("nn.add", q, inputs[1]), b.constant(np.ones((60, 3), F32)))
+    after = PullScales().run(Graph("g", inputs, b.ops, [product]))
+    assert ("scales_that_stay" in after.attrs) != pulled
+    (reads,) = (op.operands[0].producer for op in after.ops if op.name == "nn.matmul")
+    assert reads is not None
+    assert (reads.name == "nn.min") == pulled
+
+
+def of_both(x: tuple[int, ...], y: tuple[int, ...], steps: str, shape: tuple[int, ...] = ()) -> Graph:
+    """The product of two tensors of codes up to 1, both of which went through ``steps``: s scales, z is added; neither is below 0."""
+    b = Builder()
+    inputs = [b.input(name, TensorType(side)) for name, side in (("x", x), ("y", y))]
+    sides = []
+    for number, (value, name) in enumerate(zip(inputs[:2], "xy", strict=True)):
+        side = b.add("nn.min", b.add("nn.abs", b.add("nn.sign", value)), b.constant(np.asarray(1, F32)))
+        for step in steps:
+            along = shape if not shape else (*shape[:-1], 1) if number == 0 else (*shape[:-2], 1, shape[-1])
+            inputs.append(b.input(f"{step}{name}{len(inputs)}", TensorType(along)))
+            other = b.add("nn.min", b.add("nn.relu", inputs[-1]), b.constant(np.asarray(8, F32)))
+            side = b.add("nn.mul" if step == "s" else "nn.add", side, other)
+        sides.append(side)
+    return Graph("g", inputs, b.ops, [b.add("nn.matmul", *sides)])
+
+
+PRODUCTS = {
+    "one scale": ((48, 17), (17, 40), "s", ()),
+    "one offset": ((48, 19), (19, 48), "z", ()),
+    "a scale for a row and a column": ((3, 48, 33), (3, 33, 40), "s", (3, 48, 40)),
+    "offsets of a row and a column": ((3, 64, 97), (3, 97, 64), "sz", (3, 64, 64)),
+    "heads that share the right side": ((2, 3, 64, 97), (1, 3, 97, 64), "szs", ()),
+    "a right side without a batch": ((2, 64, 129), (129, 64), "szsz", ()),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_scales_and_offsets_leave_products_of_two_computed_tensors(name: str) -> None:
+    x, y, steps, shape = PRODUCTS[name]
+    graph = of_both(x, y, steps, shape)
+    after = PullScales("avx512").run(graph)
+    verify(after)
+    assert after.attrs["rounded_products"] == ("",)
+    assert "scales_that_stay" not in after.attrs
+    (product,) = (op for op in RecogniseCodes("avx512").run(after).ops if op.name in ("q.dots", "q.gemm"))
+    assert not product.attrs["exact"]
+    for seed in range(4):
+        generator = np.random.default_rng(seed)
+        arrays = [generator.integers(-3, 4, value.shape).astype(F32) for value in graph.inputs]
+        np.testing.assert_array_equal(evaluate(after, arrays)[0], evaluate(graph, arrays)[0])
+
+
+def test_scales_stay_where_integers_take_longer() -> None:
+    after = PullScales().run(of_both((4, 17), (17, 4), "s"))
+    assert "rounded_products" not in after.attrs
+    ((_, reason, _),) = after.attrs["scales_that_stay"]
+    assert "as integers the product would take" in reason
+    found = RecogniseCodes().run(after)
+    assert found.attrs["why_not_one_bit"] == after.attrs["scales_that_stay"]
+
+
+def test_steps_stay_where_few_terms_are_summed() -> None:
+    """Each step rounds once more: of three terms the file's own sum is not off by so much."""
+    graph = of_both((400, 3), (3, 400), "ss")
+    assert "rounded_products" not in PullScales("avx512").run(graph).attrs
+
+
+def test_an_offset_that_may_cancel_stays() -> None:
+    b = Builder()
+    x, y, z = b.input("x", TensorType((48, 40))), b.input("y", TensorType((40, 48))), b.input("z", TensorType(()))
+    shifted = b.add("nn.add", b.add("nn.sign", x), z)
+    graph = Graph("g", [x, y, z], b.ops, [b.add("nn.matmul", shifted, b.add("nn.sign", y))])
+    ((_, reason, _),) = PullScales("avx512").run(graph).attrs["scales_that_stay"]
+    assert "may nearly cancel" in reason

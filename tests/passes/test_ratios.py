@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bitc.ir import Builder, Graph, TensorType, Value, evaluate
-from bitc.passes.facts import Finite
+from bitc.passes.facts import Finite, bounds
 from bitc.passes.ratios import ratio_range
 from bitc.passes.value_sets import ValueSets
 
@@ -138,3 +138,60 @@ def test_sizes_of_other_rows_bound_nothing() -> None:
     made = b.add("nn.div", x, clamped(b, size)).producer
     assert made is not None
     assert ratio_range(made) is None
+
+
+def least_and_greatest(
+    b: Builder, z: Value, axes: tuple[int, ...] = (1,), of: tuple[int, ...] | None = None
+) -> tuple[Value, Value]:
+    """``z`` less its least, and its span; the least of ``of`` other axes."""
+    least = b.add("nn.reduce_min", z, axes=axes)
+    other = least if of is None else b.add("nn.reduce_min", z, axes=of)
+    return b.add("nn.sub", z, other), b.add("nn.sub", b.add("nn.reduce_max", z, axes=axes), least)
+
+
+def clipped(b: Builder, x: Value, most: float = 2.5) -> Value:
+    """As exporters write a clip that keeps no NaN."""
+    below = b.add("nn.where", b.add("nn.less", x, number(b, most)), x, number(b, most))
+    return b.add("nn.where", b.add("nn.greater", below, number(b, -most)), below, number(b, -most))
+
+
+@pytest.mark.parametrize("axes", [(1,), (0, 1)])
+def test_shares_of_a_span_are_small_integers(axes: tuple[int, ...]) -> None:
+    """Min-max quantizers: from 0 to 255, whatever the numbers are."""
+    b = Builder()
+    x = b.input("x", TensorType((400, 8)))
+    shifted, span = least_and_greatest(b, clipped(b, x), axes)
+    share = b.add("nn.div", shifted, b.add("nn.add", span, number(b, 1e-8)))
+    q = b.add("nn.round", b.add("nn.mul", share, number(b, 255)))
+    sets = ValueSets()
+    fact = sets.of(q)
+    assert isinstance(fact, Finite)
+    assert fact.values == tuple(float(k) for k in range(256))
+    low, high = bounds(sets.of(span))
+    assert (low, high) == (0, 5)
+    (found,) = evaluate(Graph("g", [x], b.ops, [q]), [hard_rows()])
+    assert found.min() == 0
+    assert found.max() == 255
+
+
+SPANS_OF_OTHERS: dict[str, Ratio] = {
+    "no clip: the span overflows": lambda b, x: shared(b, *least_and_greatest(b, x)),
+    "the least of a column": lambda b, x: shared(b, *least_and_greatest(b, clipped(b, x), of=(0,))),
+    "nothing keeps the span from zero": lambda b, x: b.add("nn.div", *least_and_greatest(b, clipped(b, x))),
+    "the span of another tensor": lambda b, x: shared(
+        b, least_and_greatest(b, clipped(b, x))[0], least_and_greatest(b, clipped(b, x, 1.5))[1]
+    ),
+}
+
+
+def shared(b: Builder, shifted: Value, span: Value) -> Value:
+    return b.add("nn.div", shifted, clamped(b, span))
+
+
+@pytest.mark.parametrize("name", SPANS_OF_OTHERS)
+def test_shares_that_may_be_large(name: str) -> None:
+    b = Builder()
+    x = b.input("x", TensorType((8, 8)))
+    made = SPANS_OF_OTHERS[name](b, x)
+    assert bounds(ValueSets().of(made)) != (0, 1)
+    assert bounds(ValueSets().of(made))[1] > 2

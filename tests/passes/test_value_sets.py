@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from passes.harness import any_input, one_of
 
 from bitc.ir import BIPOLAR, TERNARY, Builder, DType, Graph, Levels, TensorType, Value, evaluate
-from bitc.passes.facts import Fact, Finite, Integers, Range
+from bitc.passes.facts import Fact, Finite, Integers, Range, bounds
 from bitc.passes.value_sets import ValueSets
 
 F32 = np.float32
@@ -467,3 +467,25 @@ def test_a_zero_between_is_of_either_sign() -> None:
     y = b.add("nn.div", b.constant(F32(1)), b.add("nn.mul", x, x))
     found = ValueSets().of(b.add("nn.sub", b.add("nn.add", y, x), b.add("nn.mul", x, b.constant(F32(2)))))
     assert holds(found, np.array([np.inf, -1.75]))
+
+
+CLIPS = {
+    "a clip from above": ("less", 2.5, False, (-1, 2.5)),
+    "a clip from below": ("greater", 0.5, False, (0.5, 9)),
+    "the other branch": ("greater_equal", 2.5, True, (-1, 2.5)),
+    "nothing below": ("greater", -2.5, False, (-1, 9)),
+    "nothing above": ("less_equal", 9.5, False, (-1, 9)),
+}
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_a_choice_by_comparison_is_a_clip(name: str) -> None:
+    comparison, limit, turned, wanted = CLIPS[name]
+    b = Builder()
+    x = b.input("x", TensorType((1, 16)))
+    clipped = b.add("nn.min", b.add("nn.max", x, b.constant(F32(-1))), b.constant(F32(9)))
+    c = b.constant(F32(limit))
+    chosen = (c, clipped) if turned else (clipped, c)
+    y = b.add("nn.where", b.add(f"nn.{comparison}", clipped, c), *chosen)
+    assert bounds(ValueSets().of(y)) == wanted
+    check_facts(Graph("g", [x], b.ops, [y]), [np.linspace(-4, 12, 16, dtype=F32)[np.newaxis]])

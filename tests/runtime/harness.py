@@ -82,8 +82,9 @@ def _compile(source: str, compiler: str, flags: tuple[str, ...]) -> Path:
     return _build(source, (compiler,), (*flags, "-fPIC", "-shared"))
 
 
+@functools.cache
 def _build(source: str, compiler: tuple[str, ...], flags: tuple[str, ...]) -> Path:
-    """Build ``source``; raise ``RuntimeError`` with the compiler's words if it refuses."""
+    """Build ``source`` once; raise ``RuntimeError`` with the compiler's words if it refuses."""
     name = hashlib.sha256(repr((source, compiler, flags)).encode()).hexdigest()[:16]
     c_file, library = _scratch() / f"{name}.c", _scratch() / f"{name}.so"
     c_file.write_text(source, encoding="utf-8")
@@ -109,6 +110,11 @@ def cpu_has(isa: str) -> bool:
     ffi = cffi.FFI()
     ffi.cdef("int has(void);")
     return bool(ffi.dlopen(str(library)).has())
+
+
+def emulation_flags() -> tuple[str, ...]:
+    """Flags that build AVX-512's intrinsics for this CPU, by AVX2's where it has them."""
+    return ("-w", "-Wno-psabi", f"-I{EMULATION}", *(FLAGS["avx2"] if cpu_has("avx2") else ()))
 
 
 @functools.cache
@@ -238,15 +244,7 @@ def kernels(*headers: str, isa: str, compiler: str = COMPILERS[0] if COMPILERS e
     if cpu_has(isa):
         flags: tuple[str, ...] = (*STRICT, f"-I{RUNTIME}", *FLAGS[isa])
     else:  # SIMDe's own code is not clean under our warnings; ``check_compiles`` holds ours to them
-        flags = (
-            "-std=c99",
-            "-O1",
-            "-w",
-            "-Wno-psabi",
-            "-Werror=implicit-function-declaration",
-            f"-I{EMULATION}",
-            f"-I{RUNTIME}",
-        )
+        flags = ("-std=c99", "-O1", *emulation_flags(), "-Werror=implicit-function-declaration", f"-I{RUNTIME}")
     ffi = cffi.FFI()
     ffi.cdef("\n".join(source.structs))
     for name, prototype in source.prototypes.items():
@@ -280,7 +278,8 @@ def check_compiles(*headers: str, isa: str, compiler: str) -> None:
     Raises:
         RuntimeError: the compiler warns or fails; the text is its output.
     """
-    flags = (*STRICT, "-fPIC", "-shared", f"-I{RUNTIME}", *FLAGS[isa])
+    # in the order of ``kernels``, which shares the library
+    flags = (*STRICT, f"-I{RUNTIME}", *FLAGS[isa], "-fPIC", "-shared")
     _build(_source(headers).text, compiler_for(isa, compiler), flags)
 
 
