@@ -118,7 +118,7 @@ def measured(target: Target, repeats: int) -> Costs:
     per_operation, per_result = _positive_fit(np.array(equations, float), times)
 
     integers = [Product(s.size, s.channels, s.taps, SIXTEEN, FIFTEEN) for s in shapes[:3]]
-    wide = [Product(s.size, s.channels, s.taps, Levels(-255, 1, 511), FIFTEEN) for s in shapes[:3]]
+    wide = [Product(s.size, s.channels, 1, Levels(-255, 1, 511), FIFTEEN) for s in shapes]  # 3x3 may be Winograd's
     bytes_ = [Product(s.size, s.channels, 1, Levels(0, 1, 256), Levels(-63, 1, 127)) for s in shapes[:3]]
     many = run(integers[0], "planes")
     pixels = integers[0].results

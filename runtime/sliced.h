@@ -22,8 +22,7 @@
  *   codes    uint8 [out_c][planes][class groups][B + 2]: the bits of m, then p and q, in the border classes of a group: bit
  *            i for its class i. A group is up to four classes of columns of one class of rows
  *   masks    uint64 [classes][blocks * words]: the lanes of each border class
- *   base     int32 [classes][out_c], ends acc = base[class][c] - step*pop;  ends, int32 [3][out_c]: 2*k, 1 if b = 1 - t, and
- *            the node, by channels
+ *   base     int32 [classes][out_c], ends acc = base[class][c] - step*pop;  ends, int32 [2][out_c]: 2*k, 1 if b = 1 - t
  *   first, last  what is computed: the lanes from first to last, both multiples of the vectors (64 in plain C), last at
  *            will beyond the last pixel
  *   pixel    uint64 [planes][words]: the bits beside an image that is left as planes
@@ -50,7 +49,7 @@
 #define BITC_SLICED_MOST_PLANES 17
 #define BITC_SLICED_MOST_GROUPS 64
 #define BITC_SLICED_UNIONS 16
-#define BITC_SLICED_PICKED 8
+#define BITC_SLICED_ROWS 17 /* of 16 numbers, and one beside which they do not fall into a few sets of a cache */
 
 typedef struct bitc_sliced {
     int32_t out_h, out_w, out_c;
@@ -74,8 +73,8 @@ struct bitc_sliced_run {
     const bitc_sliced *g;
     const bitc_lane_word *planes; /* of the input */
     bitc_lane_word *columns, *raw, *counters, *made; /* raw: the terms; the columns, unless there are tables */
-    uint16_t *numbers;      /* [BITC_LANES][pixel_numbers], in order of nodes, and some in order of channels */
-    int32_t pixel_numbers;  /* whole lines of a cache, an odd number: so a column of them does not fall into a few sets */
+    uint16_t *numbers;      /* [BITC_LANES/16][pixel_numbers] of one row, behind [out_c][BITC_SLICED_ROWS] rows in `made` */
+    int32_t pixel_numbers;
     bitc_lane_word *unions; /* of this block: [class groups][16], the lanes of the classes whose bits are 1 */
     int32_t groups, here[BITC_SLICED_MOST_GROUPS]; /* the groups that have lanes in this block */
 };

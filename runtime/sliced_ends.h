@@ -226,57 +226,68 @@ BITC_INLINE void bitc_sliced_turn16(bitc_lanes *rows) {
     }
 }
 
-/* 2*u + t of node i in a block, a number for each pixel. */
-BITC_INLINE void bitc_sliced_numbers(const struct bitc_sliced_run *r, const bitc_lane_word *u, int32_t i) {
+/* 2*u + t of a node in a block, 16 bits for each pixel: row l has those of the pixels l, l + 16, ... */
+BITC_INLINE void bitc_sliced_numbers(const struct bitc_sliced_run *r, const bitc_lane_word *u, int32_t channel) {
     const int32_t planes = r->g->counter_planes;
+    bitc_lane_word *to = r->made + (ptrdiff_t)channel * BITC_SLICED_ROWS * BITC_LANE_WORDS;
     bitc_lanes rows[16];
-    bitc_lane_word words[sizeof(bitc_lanes) / sizeof(bitc_lane_word)];
     rows[0] = bitc_lanes_load(bitc_sliced_column(r, r->g->special + 1));
     for (int32_t k = 1; k < 16; k++) {
         rows[k] = k <= planes ? bitc_lanes_load(u + (k - 1) * BITC_LANE_WORDS) : bitc_lanes_fill(0);
     }
     bitc_sliced_turn16(rows);
-    for (int32_t l = 0; l < 16; l++) {
-        uint16_t *to = r->numbers + (ptrdiff_t)l * r->pixel_numbers + i;
-        bitc_lanes_store(words, rows[l]);
-        for (int32_t p = 0; p < BITC_LANES / 16; p++, to += (ptrdiff_t)16 * r->pixel_numbers) {
-            *to = (uint16_t)(words[p * 16 / BITC_LANES_PER_WORD] >> p * 16 % BITC_LANES_PER_WORD);
-        }
-    }
+    for (int32_t l = 0; l < 16; l++) bitc_lanes_store(to + l * BITC_LANE_WORDS, rows[l]);
 }
 
-/* The numbers of some pixels from the order of nodes into that of channels. */
-BITC_INLINE void bitc_sliced_pick(const struct bitc_sliced_run *r, int32_t first, const int32_t *BITC_RESTRICT place,
-                                  uint16_t *BITC_RESTRICT picked) {
-    const uint16_t *BITC_RESTRICT numbers = r->numbers + (ptrdiff_t)first * r->pixel_numbers;
-    for (int32_t l = 0; l < BITC_SLICED_PICKED; l++, numbers += r->pixel_numbers, picked += r->g->out_c) {
-        for (int32_t c = 0; c < r->g->out_c; c++) picked[c] = numbers[place[c]];
+/* The pixels of a word in row l, 16 bits each of as many channels, the first of them `c`: channel by channel into pixel by
+ * pixel. */
+BITC_INLINE void bitc_sliced_turn_numbers(const struct bitc_sliced_run *r, int32_t l, int32_t c) {
+    bitc_lanes v[BITC_LANES_PER_WORD / 16];
+    bitc_lane_word words[sizeof(bitc_lanes) / sizeof(bitc_lane_word)];
+    for (int32_t k = 0; k < BITC_LANES_PER_WORD / 16; k++) {
+        const int32_t channel = c + k < r->g->out_c ? c + k : c;
+        v[k] = bitc_lanes_load(r->made + ((ptrdiff_t)channel * BITC_SLICED_ROWS + l) * BITC_LANE_WORDS);
+    }
+    uint64_t mask = BITC_LANES_PER_WORD == 64 ? UINT64_C(0x00000000FFFFFFFF) : UINT64_C(0x0000FFFF0000FFFF);
+    BITC_UNROLLED
+    for (int32_t n = BITC_LANES_PER_WORD / 32; n; n >>= 1, mask ^= mask << n * 16) {
+        BITC_UNROLLED
+        for (int32_t k = 0; k < BITC_LANES_PER_WORD / 16; k = (k + n + 1) & ~n) {
+            bitc_lanes_trade(v + k, v + k + n, n * 16, mask);
+        }
+    }
+    for (int32_t k = 0; k < BITC_LANES_PER_WORD / 16; k++) {
+        uint16_t *to = r->numbers + (ptrdiff_t)k * r->pixel_numbers + c;
+        bitc_lanes_store(words, v[k]);
+        for (int32_t w = 0; w < BITC_LANE_WORDS; w++, to += (ptrdiff_t)r->pixel_numbers * (BITC_LANES_PER_WORD / 16)) {
+            for (int32_t j = 0; j < BITC_LANES_PER_WORD / 16; j++) to[j] = (uint16_t)(words[w] >> j * 16);
+        }
     }
 }
 
 /* The accumulators of a pixel. */
-BITC_INLINE void bitc_sliced_pixel(const bitc_sliced *g, const uint16_t *BITC_RESTRICT picked,
+BITC_INLINE void bitc_sliced_pixel(const bitc_sliced *g, const uint16_t *BITC_RESTRICT numbers,
                                    const int32_t *BITC_RESTRICT ends, const int32_t *BITC_RESTRICT base, int32_t step,
                                    int32_t *BITC_RESTRICT acc) {
     const int32_t *BITC_RESTRICT turned = ends + g->out_c, mask = ((int32_t)2 << g->counter_planes) - 1;
-    for (int32_t c = 0; c < g->out_c; c++) acc[c] = base[c] - step * (((picked[c] + ends[c]) & mask) ^ turned[c]);
+    for (int32_t c = 0; c < g->out_c; c++) acc[c] = base[c] - step * (((numbers[c] + ends[c]) & mask) ^ turned[c]);
 }
 
-/* Those of a block; numbers are picked some pixels before they are read, or the reading waits for the writing. */
+/* Those of a block, row after row of numbers. */
 BITC_INLINE void bitc_sliced_pixels_out(const struct bitc_sliced_run *r, int32_t block, const int32_t *ends,
                                         const int32_t *base, int32_t step, int32_t *acc) {
     const bitc_sliced *g = r->g;
-    uint16_t *picked = r->numbers + (ptrdiff_t)BITC_LANES * r->pixel_numbers;
-    int32_t row = block * BITC_LANES / g->pitch, column = block * BITC_LANES % g->pitch;
-    for (int32_t l = 0; l < BITC_LANES && row < g->out_h; l++) {
-        const int32_t some = l % BITC_SLICED_PICKED;
-        if (!some) bitc_sliced_pick(r, l, ends + 2 * g->out_c, picked);
-        if (column < g->out_w) {
+    for (int32_t l = 0; l < 16; l++) {
+        const uint16_t *numbers = r->numbers;
+        int32_t row = 0, column = block * BITC_LANES + l;
+        for (int32_t c = 0; c < g->out_c; c += BITC_LANES_PER_WORD / 16) bitc_sliced_turn_numbers(r, l, c);
+        for (int32_t p = 0; p < BITC_LANES / 16; p++, column += 16, numbers += r->pixel_numbers) {
+            row += column / g->pitch, column %= g->pitch;
+            if (row >= g->out_h || column >= g->out_w) continue;
             const int32_t cls = g->row_class ? g->row_class[row] * g->col_classes + g->col_class[column] : 0;
-            bitc_sliced_pixel(g, picked + (ptrdiff_t)some * g->out_c, ends, base + (ptrdiff_t)cls * g->out_c, step,
+            bitc_sliced_pixel(g, numbers, ends, base + (ptrdiff_t)cls * g->out_c, step,
                               acc + ((ptrdiff_t)row * g->out_w + column) * g->out_c);
         }
-        if (++column == g->pitch) column = 0, row++;
     }
 }
 
@@ -285,15 +296,15 @@ BITC_INLINE void bitc_sliced_acc(const bitc_sliced *g, const uint64_t *x, const 
                                  int32_t last, uint64_t *scratch) {
     struct bitc_sliced_run r = bitc_sliced_begin(g, x, first, last, scratch);
     const int32_t end = bitc_sliced_last(g, last);
-    r.numbers = (uint16_t *)(void *)r.made;
-    r.pixel_numbers = ((g->out_c + 31) / 32 | 1) * 32;
+    r.numbers = (uint16_t *)(void *)(r.made + (ptrdiff_t)g->out_c * BITC_SLICED_ROWS * BITC_LANE_WORDS);
+    r.pixel_numbers = (g->out_c + 3) / 4 * 4;
     for (int32_t block = first / BITC_LANES; block < end; block++) {
         bitc_sliced_enter(&r, block);
         const int16_t *next = terms;
         for (int32_t i = 0; i < g->out_c; i++) {
             const int32_t *node = nodes + (ptrdiff_t)i * BITC_SLICED_NODE;
             next = bitc_sliced_count(&r, node, next);
-            bitc_sliced_numbers(&r, r.counters + (ptrdiff_t)node[0] * g->counter_planes * BITC_LANE_WORDS, i);
+            bitc_sliced_numbers(&r, r.counters + (ptrdiff_t)node[0] * g->counter_planes * BITC_LANE_WORDS, node[7]);
         }
         bitc_sliced_pixels_out(&r, block, ends, base, step, acc);
     }

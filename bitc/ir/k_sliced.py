@@ -35,8 +35,8 @@ _SLICED = {**PIXEL_PRODUCT, "counter_planes": REQUIRED, "triples": REQUIRED, "fi
 FILLED = 2
 """Columns behind the terms that fill up the last three of a table."""
 
-PICKED = 8
-"""Pixels whose numbers are put in order at a time."""
+NUMBER_ROWS = 17
+"""Rows of lanes for the numbers of a channel, of which one is empty."""
 
 Count = Callable[[int, np.ndarray, np.ndarray], None]
 
@@ -56,11 +56,9 @@ def _scratch(attrs: dict[str, Any], results: int) -> BufferType:
 
 
 def _numbers(attrs: dict[str, Any]) -> int:
-    """Rows of lanes that hold 16 bits for each channel of as many pixels, in an odd number of whole lines of a cache, and of
-    :data:`PICKED` pixels more."""
-    lines = -(-attrs["channels"] // 32) | 1
-    made: int = 16 * 32 * lines + -(-PICKED * 16 * attrs["channels"] // attrs["lanes"])
-    return made
+    """Rows of lanes that hold 16 bits for each channel of as many pixels, and a sixteenth of them in order of channels."""
+    channels: int = attrs["channels"]
+    return channels * NUMBER_ROWS + -(-channels // 4) * 4
 
 
 def _check(x: Type, nodes: Type, added: Type, attrs: dict[str, Any]) -> BufferType:
@@ -143,7 +141,7 @@ class SlicedAcc(OpDecl):
     @staticmethod
     def infer(x: Type, nodes: Type, added: Type, ends: Type, base: Type, **attrs: Any) -> tuple[BufferType, BufferType]:
         source = _check(x, nodes, added, attrs)
-        if as_buffer(ends, DType.I32).shape != (3, attrs["channels"]):
+        if as_buffer(ends, DType.I32).shape != (2, attrs["channels"]):
             raise InferenceError(f"ends {ends} are not those of {attrs['channels']} channels")
         check_base(base, attrs)
         made = BufferType((source.shape[0], *attrs["size"], attrs["channels"]), DType.I32)
@@ -157,7 +155,7 @@ class SlicedAcc(OpDecl):
 
         def see(index: int, u: np.ndarray, t: np.ndarray) -> None:
             channel = nodes[index, -1]
-            twice_k, odd, _ = ends[:, channel].tolist()
+            twice_k, odd = ends[:, channel].tolist()
             pops[..., channel] = (2 * u + t + twice_k & (2 << attrs["counter_planes"]) - 1) ^ odd
 
         _walked(x, nodes, added, attrs, see)

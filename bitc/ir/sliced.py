@@ -62,10 +62,9 @@ class Walk:
     triples: int
 
     def by_channel(self) -> np.ndarray:
-        """2k, whether b = 1 - t, and the place of the node, int32 [3, M], of each channel."""
-        place = np.argsort(self.nodes[:, -1])
-        k, odd = self.ends[place].T
-        return np.stack([2 * k, odd, place]).astype(np.int32)
+        """2k, and whether b = 1 - t, int32 [2, M], of each channel."""
+        k, odd = self.ends[np.argsort(self.nodes[:, -1])].T
+        return np.stack([2 * k, odd]).astype(np.int32)
 
 
 def counter_planes(terms: int) -> int:

@@ -58,6 +58,14 @@ TREE_BREAKS = (
     ),
     Break(
         "bits by trees",
+        "channels of a word get the number of the first",
+        "sliced_ends.h",
+        "channel = c + k < r->g->out_c ? c + k : c;",
+        "channel = c;",
+        SLICED + PORTABLE,
+    ),
+    Break(
+        "bits by trees",
         "a table of the wrong signs",
         "sliced_sums.h",
         "bitc_lanes_major(not_a, b, c)",
