@@ -279,10 +279,10 @@ BITC_INLINE void bitc_sliced_pixels_out(const struct bitc_sliced_run *r, int32_t
     const bitc_sliced *g = r->g;
     for (int32_t l = 0; l < 16; l++) {
         const uint16_t *numbers = r->numbers;
-        int32_t row = 0, column = block * BITC_LANES + l;
+        int32_t row = (block * BITC_LANES + l) / g->pitch, column = (block * BITC_LANES + l) % g->pitch;
         for (int32_t c = 0; c < g->out_c; c += BITC_LANES_PER_WORD / 16) bitc_sliced_turn_numbers(r, l, c);
         for (int32_t p = 0; p < BITC_LANES / 16; p++, column += 16, numbers += r->pixel_numbers) {
-            row += column / g->pitch, column %= g->pitch;
+            while (column >= g->pitch) column -= g->pitch, row++;
             if (row >= g->out_h || column >= g->out_w) continue;
             const int32_t cls = g->row_class ? g->row_class[row] * g->col_classes + g->col_class[column] : 0;
             bitc_sliced_pixel(g, numbers, ends, base + (ptrdiff_t)cls * g->out_c, step,

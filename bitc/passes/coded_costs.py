@@ -39,10 +39,10 @@ class CodedCosts:
 CODED_COSTS: dict[str, CodedCosts] = {
     "portable": CodedCosts(30, 30, 26, 20, 0.06, 1, 1, 1 << 21, 6.5),
     "avx2": CodedCosts(125, 200, 160, 95, 0.012, 16, 8, 1 << 19, 22),
-    "avx512": CodedCosts(460, 900, 600, 350, 0.005, 16, 16, 1 << 20, 50),
+    "avx512": CodedCosts(150, 310, 160, 90, 0.03, 16, 16, 1 << 20, 10),
 }
-"""By the kernels' instruction set, of those that have kernels on codes. Measured: portable and avx2 on one core of a Zen 3. avx512 is no
-measurement of these kernels: the figures are those of prototypes on a Zen 5, or scaled by them."""
+"""By the kernels' instruction set, of those that have kernels on codes. Measured: portable and avx2 on one core of a Zen 3, avx512 on
+one of an Intel Xeon (``python -m benchmarks.low_bit --target avx512``)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,8 +49,8 @@ COSTS: dict[str, Costs] = {
         sum_ns=0.165, pack_ns=0.08, plane_ns=0.02, byte_ns=0.235,
     ),
     "avx512": Costs(
-        bits=5000, grouped_bits=1500, pairs=0, u8=900, i16=450, placed=0, depthwise=100, block=32, grouped_block=8, integer_block=16,
-        sum_ns=0.1, pack_ns=0.05, plane_ns=0.02, byte_ns=0.1,
+        bits=1300, grouped_bits=1100, pairs=0, u8=520, i16=245, placed=0, depthwise=60, block=32, grouped_block=8, integer_block=16,
+        sum_ns=0.1, pack_ns=0.055, plane_ns=0.012, byte_ns=0.2,
     ),
     "neon": Costs(
         bits=400, grouped_bits=250, pairs=0, u8=40, i16=40, placed=0, depthwise=18, block=8, grouped_block=8, integer_block=8,
@@ -65,9 +65,9 @@ COSTS: dict[str, Costs] = {
         sum_ns=0.2, pack_ns=0.2, plane_ns=0.04, byte_ns=0.5,
     ),
 }  # fmt: skip
-"""By the kernels' instruction set. Measured: portable and avx2 on one core of a Zen 3. avx512 is no measurement of these kernels: rates
-are those of prototypes on a Zen 5, the rest is scaled by them. neon and its variants were never timed: rates are what the instructions
-of the inner loops take on two pipes of 128 bits at 2.5 GHz."""
+"""By the kernels' instruction set. Measured: portable and avx2 on one core of a Zen 3, avx512 on one of an Intel Xeon (a Zen 5 counts bits
+three to four times as fast, and is not what most machines with AVX-512 are). neon and its variants were never timed: rates are what the
+instructions of the inner loops take on two pipes of 128 bits at 2.5 GHz."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +93,19 @@ class Sliced:
 SLICED: dict[str, Sliced] = {
     "portable": Sliced(
         adder_ns=0.75, far_ns=0.2, majority_ns=0.8, table_ns=4,
-        node_ns=10, test_ns=12, column_ns=1, input_ns=0.1, output_ns=0.1, number_ns=2.5
+        node_ns=10, test_ns=12, column_ns=1, input_ns=0.1, output_ns=0.1, number_ns=1.8
     ),
     "avx2": Sliced(
         adder_ns=0.7, far_ns=0.3, majority_ns=1.25, table_ns=8,
-        node_ns=15, test_ns=20, column_ns=2, input_ns=0.03, output_ns=0.03, number_ns=1.7
+        node_ns=15, test_ns=20, column_ns=2, input_ns=0.03, output_ns=0.03, number_ns=0.7
     ),
     "avx512": Sliced(
-        adder_ns=0.4, far_ns=0.3, majority_ns=1, table_ns=8,
-        node_ns=20, test_ns=30, column_ns=2, input_ns=0.03, output_ns=0.03, number_ns=2.5
+        adder_ns=0.42, far_ns=0.35, majority_ns=0.6, table_ns=8,
+        node_ns=20, test_ns=30, column_ns=4, input_ns=0.03, output_ns=0.03, number_ns=0.6
     ),
 }  # fmt: skip
-"""By instruction set, measured as :data:`COSTS` are; those of avx512 are guesses on the safe side. Tables fill more than a first cache on
-avx2, which is why majorities cost more there."""
+"""By instruction set, measured as :data:`COSTS` are, but for ``number_ns``: all of them on the Xeon. Tables fill more than a first cache of
+32 KiB on avx2, which is why majorities cost more there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ GEMM_COSTS: dict[str, GemmCosts] = {
         sum_ns=0.2, step_ns=0.04, word_ns=0.15, moved_ns=0.4,
     ),
     "avx512": GemmCosts(
-        floats=180, few=8, float_row_ns=1, row_ns=0.5, result_ns=0, float_pack_ns=0.3, pack_ns=0.04, matrix_ns=15, made_ns=0.05,
+        floats=110, few=8, float_row_ns=1, row_ns=0.5, result_ns=0, float_pack_ns=0.3, pack_ns=0.04, matrix_ns=15, made_ns=0.05,
         sum_ns=0.2, step_ns=0.04,
     ),
     "neon": GemmCosts(
@@ -71,8 +71,8 @@ GEMM_COSTS: dict[str, GemmCosts] = {
         sum_ns=0.3, step_ns=0.1,
     ),
 }  # fmt: skip
-"""By the kernels' instruction set. portable and avx2 are measured, on one core of a Zen 3; the others were never timed: twice the rate of
-floats of avx2 for avx512, what two pipes of 128 bits at 2.5 GHz give for neon.
+"""By the kernels' instruction set. portable and avx2 are measured, on one core of a Zen 3; of avx512 ``floats`` alone, on one of an Intel
+Xeon; of neon nothing: what two pipes of 128 bits at 2.5 GHz give.
 
 ``word_ns`` of avx2 is judged, on the side of bits. A product alone (4 x [64, k] x [k, 64] signs) takes 0.5 ns a word where k = 64, 0.4
 where k = 128 and 0.3 where k = 1024. ``moved_ns`` is what heads take (0.35); turning matrices round takes 0.8. But a product in front

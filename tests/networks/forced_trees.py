@@ -15,7 +15,10 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +28,7 @@ from bitc.codegen.targets import target as target_named
 from bitc.compiler import Options, lower
 from bitc.errors import BitcError
 from bitc.passes.pipeline import Trace
-from tests.machines.agreement import Agreement, agreement, prepare
+from tests.machines.agreement import Agreement, Case, agreement, prepare
 from tests.systems.goldens import cases
 from tests.systems.systems import DIMS
 
@@ -48,11 +51,20 @@ def feeds(model: Path, samples: int) -> Mapping[str, np.ndarray]:
     return random_inputs(model, samples, 0, Options(dims=DIMS.get(model.stem, {})))
 
 
-def agreements(model: Path, target: str, form: str, samples: int, folder: Path) -> Iterator[Agreement]:
-    """For each sample: ``model`` with ``form`` forced on against the dense kernels of ``target``, the oracle and the file's intervals."""
-    options = {"dims": DIMS.get(model.stem, {}), "c_flags": FAST_BUILD}
-    case = prepare(model, folder, feeds(model, samples), samples, target, **options, mst="off")
-    session = bitc.compile(model, target=target, out=folder / form, mst=form, **options).session()  # type: ignore[arg-type]
+def dense(model: Path, target: str, samples: int, folder: Path) -> Case:
+    """``model`` by the dense kernels of ``target``, and what is expected of it."""
+    return prepare(model, folder, feeds(model, samples), samples, target, **_options(model), mst="off")
+
+
+def _options(model: Path) -> dict[str, Any]:
+    return {"dims": DIMS.get(model.stem, {}), "c_flags": FAST_BUILD}
+
+
+def agreements(case: Case, target: str, form: str) -> Iterator[Agreement]:
+    """For each sample: the network with ``form`` forced on against ``case``, the dense kernels of ``target``, the oracle and the file's
+    intervals."""
+    options = _options(case.model)
+    session = bitc.compile(case.model, target=target, out=case.folder / form, mst=form, **options).session()
     names = [node.name for node in session.get_inputs()]
     for item, inputs in enumerate(case.inputs):
         yield agreement(case, item, session.run(None, dict(zip(names, inputs, strict=True))), labels=False)
@@ -67,6 +79,26 @@ def verdict(found: Sequence[Agreement]) -> str:
     return "WRONG: " + "; ".join(dict.fromkeys(complaints)) if complaints else "equal"
 
 
+def examine(model: Path, targets: Sequence[str], forms: Sequence[str], samples: int) -> tuple[str, Counter[str]]:
+    """A line about ``model``, "" where it has no product of bits, and what it counts for."""
+    try:
+        products = products_of_bits(model)
+    except BitcError as error:
+        return f"{model.stem}: refused: {error.diagnostics[0].title}", Counter({"networks that are refused": 1})
+    if not products:
+        return "", Counter({"networks without products of bits": 1})
+    counts = Counter({"networks with products of bits": 1, "products of bits": products})
+    cells = []
+    for target in targets:
+        with tempfile.TemporaryDirectory(prefix="bitc-trees-") as folder:
+            case = dense(model, target, samples, Path(folder))
+            for form in forms:
+                found = verdict(list(agreements(case, target, form)))
+                cells.append(f"{target} {FORMS[form]} {found}")
+                counts[found.split(":")[0]] += 1
+    return f"{model.stem}: {products} products; {', '.join(cells)}", counts
+
+
 def main() -> int:
     """The command line: a line for each network, and the counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -74,28 +106,16 @@ def main() -> int:
     parser.add_argument("--targets", nargs="+", default=["portable", "avx2"])
     parser.add_argument("--forms", nargs="+", default=list(FORMS), choices=list(FORMS))
     parser.add_argument("--samples", type=int, default=2, help="random samples of each network")
+    parser.add_argument("--jobs", type=int, default=1, help="networks at a time")
     given = parser.parse_args()
     counts: Counter[str] = Counter()
-    for model in sorted(path for folder in given.folders for path in folder.rglob("*.onnx")):
-        try:
-            products = products_of_bits(model)
-        except BitcError as error:
-            print(f"{model.stem}: refused: {error.diagnostics[0].title}", flush=True)
-            counts["networks that are refused"] += 1
-            continue
-        if not products:
-            counts["networks without products of bits"] += 1
-            continue
-        counts["networks with products of bits"] += 1
-        counts["products of bits"] += products
-        cells = []
-        for target in given.targets:
-            for form in given.forms:
-                with tempfile.TemporaryDirectory(prefix="bitc-trees-") as folder:
-                    found = verdict(list(agreements(model, target, form, given.samples, Path(folder))))
-                cells.append(f"{target} {FORMS[form]} {found}")
-                counts[found.split(":")[0]] += 1
-        print(f"{model.stem}: {products} products; {', '.join(cells)}", flush=True)
+    models = sorted(path for folder in given.folders for path in folder.rglob("*.onnx"))
+    one = partial(examine, targets=given.targets, forms=given.forms, samples=given.samples)
+    with ProcessPoolExecutor(given.jobs) as pool:
+        for line, found in pool.map(one, models):
+            counts += found
+            if line:
+                print(line, flush=True)
     print(", ".join(f"{number} {what}" for what, number in counts.items()))
     return int(counts["WRONG"] > 0 or not counts["networks with products of bits"])
 

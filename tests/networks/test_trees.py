@@ -10,7 +10,7 @@ import pytest
 from bitc.check import check
 from bitc.compiler import Options
 from tests.networks.building import build, built, outputs
-from tests.networks.forced_trees import FORMS, agreements, products_of_bits, verdict
+from tests.networks.forced_trees import FORMS, agreements, dense, products_of_bits, verdict
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 NETWORKS = sorted(path.stem for path in MODELS.glob("*.onnx"))
@@ -59,15 +59,16 @@ def test_published_networks_keep_their_promises_with_trees(name: str) -> None:
     assert report.passed, report.findings
 
 
-@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_exported_systems_have_the_bits_of_dense_kernels(name: str, form: str, tmp_path: Path) -> None:
+def test_exported_systems_have_the_bits_of_dense_kernels(name: str, tmp_path: Path) -> None:
     """A share of what :mod:`tests.networks.forced_trees` does with all."""
     model = PUBLISHED / "systems" / f"{name}.onnx"
     if not model.is_file():
         pytest.skip("the published networks are not here")
     assert products_of_bits(model) > 0
-    assert verdict(list(agreements(model, "avx2", form, 1, tmp_path))) == "equal"
+    case = dense(model, "avx2", 1, tmp_path)
+    for form in FORMS:
+        assert verdict(list(agreements(case, "avx2", form))) == "equal", form
 
 
 @pytest.mark.parametrize("name", NETWORKS)
