@@ -139,6 +139,7 @@ def measured(target: Target, repeats: int) -> Costs:
         else 0,
         depthwise=rate(run(Product(28, 128, 3, SIXTEEN, FIFTEEN, 128), "integers"), "idepthwise"),
         block=known.block,
+        tile=known.tile,
         grouped_block=known.grouped_block,
         integer_block=known.integer_block,
         sum_ns=per_result + addition,
@@ -166,7 +167,13 @@ def main() -> None:
     os.sched_setaffinity(0, {arguments.core})
     found = measured(TARGETS[arguments.target], arguments.repeats)
     fields = {name: getattr(found, name) for name in Costs.__dataclass_fields__}
-    print(f'"{arguments.target}": Costs(' + ", ".join(f"{name}={value:.3g}" for name, value in fields.items()) + "),")
+    print(
+        f'"{arguments.target}": Costs('
+        + ", ".join(
+            f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in fields.items()
+        )
+        + "),"
+    )
 
 
 if __name__ == "__main__":

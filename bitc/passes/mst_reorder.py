@@ -30,7 +30,6 @@ from bitc.passes.costs import (
     plane_ns,
     skipping_ns,
     tables_ns,
-    tile_of,
     trees_ns,
     twins_ns,
 )
@@ -180,7 +179,7 @@ class _Weighing:
 
     def skipping_ns(self, layout: NibblePlanes, entries: int) -> float:
         """Nanoseconds along trees whose nodes have so many nibbles."""
-        costs = SKIPPING.get(self.isa, SKIPPING["avx2" if self.isa == "avx512" else "portable"])
+        costs = SKIPPING.get(self.isa, SKIPPING["portable"])
         return skipping_ns(
             self.work, costs, layout.vectors, self.images * layout.blocks, self.planes, entries, self.bits
         )
@@ -211,13 +210,13 @@ class _Weighing:
         """Nanoseconds on words of channels. Kernels multiply once where two planes are equal under a tile of pixels."""
         costs = COSTS[self.isa]
         if self.work.group == 1 and seldom_between(self.op.operands[0]):
-            return twins_ns(self.work, costs, padded_tiles(self.op, tile_of(costs)[0]))
+            return twins_ns(self.work, costs, padded_tiles(self.op, costs.tile[0]))
         return self.planes * plane_ns(self.work, costs)
 
     @property
     def tables_ns(self) -> float:
         """Nanoseconds by tables, where there can be any."""
-        return tables_ns(self.work, self.costs, self.blocks, self.planes, self.triples, self.bits)
+        return tables_ns(self.work, self.costs, self.lanes, self.blocks, self.planes, self.triples, self.bits)
 
     @property
     def work(self) -> Work:
