@@ -1,9 +1,9 @@
 """Binary layers along trees of their channels, adding or skipping, or by tables, against the kernels on words of channels: ``python -m
 benchmarks.mst`` prints a table.
 
-Networks of three equal 3x3 layers with zero padding and batch normalisation, whose channels differ from an earlier one's in a part d of
-their weights; the time of a layer is half the difference between three layers and one. All libraries have turns in each round; the
-lowest processor times count, as whatever else the machine does only adds to them.
+Networks of five equal 3x3 layers with zero padding and batch normalisation, whose channels differ from an earlier one's in a part d of
+their weights; the time of a layer is a quarter of the difference between five layers and one. All libraries have turns in each round; the
+median of the rounds' differences in processor time counts, as a machine may be slower in one minute than in the next.
 
 With ``--together 32`` weights differ in words of so many input channels of a tap, each taken over whole or half of it other. With ``--own``
 only that part of the channels has weights of its own, others have one of theirs: shared by ``equal-channels``, all
@@ -35,7 +35,7 @@ from bitc.passes.pipeline import pipeline_text
 
 SIZES = ((56, 64), (28, 128), (14, 256), (7, 512))
 DISTANCES = (0.05, 0.1, 0.2)
-LAYERS = 3
+LAYERS = 5
 FORMS = {"trees": "on", "skipping": "skipping", "tables": "tables"}
 """Of products with pixels for lanes, and ``mst`` that makes all have them."""
 SCALAR = ("-fno-tree-vectorize", "-fno-tree-slp-vectorize", "-mno-popcnt")
@@ -120,8 +120,8 @@ def measure(
         for layers in (1, LAYERS):
             answers = {sessions[f"{name}{layers}"].run(None, {"x": x})[0].tobytes() for name in builds}
             assert len(answers) == 1, "the bits differ"
-        least = {name: min(found) for name, found in timed(sessions, {"x": x}, rounds).items()}
-    return {name: (least[f"{name}{LAYERS}"] - least[f"{name}1"]) / (LAYERS - 1) for name in builds}
+        times = {name: np.array(found) for name, found in timed(sessions, {"x": x}, rounds).items()}
+    return {name: float(np.median(times[f"{name}{LAYERS}"] - times[f"{name}1"])) / (LAYERS - 1) for name in builds}
 
 
 def whole_network(model: Path, target: str, rounds: int) -> dict[str, float]:
