@@ -32,12 +32,13 @@ class Pair:
             np.testing.assert_array_equal(a, b)
         return self
 
-    def close(self, ulps: float = 8) -> Pair:
-        """Demand float results within the rounding of another order of summation or another exp."""
+    def close(self, ulps: float = 8, scale: float = 1e-6) -> Pair:
+        """Demand float results within the rounding of another order of summation or another exp; ``scale``: the largest number that is
+        rounded, where that is not among the results."""
         for a, b in zip(self.ours, self.theirs, strict=True):
             assert (a.dtype, a.shape) == (b.dtype, b.shape)
-            scale = max(1e-6, float(np.abs(b).max()))
-            np.testing.assert_allclose(a, b, rtol=0, atol=ulps * scale * 2.0**-23)
+            largest = max(scale, float(np.abs(b).max()))
+            np.testing.assert_allclose(a, b, rtol=0, atol=ulps * largest * 2.0**-23)
         return self
 
     def differing(self) -> tuple[int, float]:

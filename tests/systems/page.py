@@ -36,7 +36,7 @@ of it is measured here. Every file is compiled and run on its golden inputs; an 
 
 The page is written by these commands, of which the first three end with 1 if anything is not as it says here. They take
 ten to twenty minutes of a core each; a target that was run on a share of the files shows fewer. Where the CPU has no
-AVX-512 it is emulated:
+AVX-512 it is emulated, in part without fused multiply-adds:
 
 ```sh
 python -m tests.systems --shared ../shared --targets avx2 --json avx2.jsonl
