@@ -97,7 +97,7 @@ class Sliced:
 SLICED: dict[str, Sliced] = {
     "portable": Sliced(
         adder_ns=0.75, far_ns=0.2, majority_ns=0.8, table_ns=4,
-        node_ns=10, test_ns=12, column_ns=1, input_ns=0.1, output_ns=0.1, number_ns=1.5, pixel_ns=15
+        node_ns=10, test_ns=12, column_ns=1, input_ns=0.1, output_ns=0.09, number_ns=1.5, pixel_ns=15
     ),
     "avx2": Sliced(
         adder_ns=0.7, far_ns=0.3, majority_ns=1.25, table_ns=8,
