@@ -67,9 +67,8 @@ COSTS: dict[str, Costs] = {
         block=8, tile=(1, 8), grouped_block=8, integer_block=8, sum_ns=0.2, pack_ns=0.2, plane_ns=0.04, byte_ns=0.5,
     ),
 }  # fmt: skip
-"""By the kernels' instruction set. Measured: portable and avx2 on one core of a Zen 3, avx512 on one of an Intel Xeon (a Zen 5 counts bits
-three to four times as fast, and is not what most machines with AVX-512 are). neon and its variants were never timed: rates are what the
-instructions of the inner loops take on two pipes of 128 bits at 2.5 GHz."""
+"""By the kernels' instruction set. Measured: portable and avx2 on one core of a Zen 3, avx512 on one of an Intel Xeon. neon and its
+variants were never timed: rates are what the instructions of the inner loops take on two pipes of 128 bits at 2.5 GHz."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +76,8 @@ class Sliced:
     """Figures of products on planes of pixels (:mod:`bitc.ir.sliced`), in nanoseconds. For each vector of pixels: ``adder_ns``: a
     term of a node of a tree added, ``far_ns``: what that takes besides where a block's terms do not stay in the first cache,
     ``majority_ns``: a plane of a table added, ``table_ns``: the planes of a table made, ``node_ns``: a node besides what it adds,
-    ``test_ns``: a bit of a result, ``column_ns``: a term of the windows fetched. ``input_ns``: a bit of the words
-    of packed pixels, ``output_ns``: one of a result, turned; ``number_ns``: an int32 result in a lane,
-    ``pixel_ns``: a pixel of them."""
+    ``test_ns``: a bit of a result, ``column_ns``: a term of the windows fetched. ``input_ns``: a bit of the words of
+    packed pixels, ``output_ns``: one of a result, turned; ``number_ns``: an int32 result in a lane, ``pixel_ns``: a pixel of them."""
 
     adder_ns: float
     far_ns: float
@@ -108,9 +106,9 @@ SLICED: dict[str, Sliced] = {
         node_ns=20, test_ns=60, column_ns=4.5, input_ns=0.035, output_ns=0.06, number_ns=0.42, pixel_ns=15
     ),
 }  # fmt: skip
-"""By instruction set, measured as :data:`COSTS` are, but for ``number_ns`` and
-``pixel_ns``: all of them on the Xeon. Tables fill more than a first cache of
-32 KiB on avx2, which is why majorities cost more there."""
+"""By instruction set, measured as :data:`COSTS` are, but for ``number_ns`` and ``pixel_ns``: all of them on the Xeon. Those of
+avx512 are fitted to some fifty layers, and kept towards the slow minutes of that machine. Tables fill more than a first cache of 32 KiB on
+avx2, which is why majorities cost more there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +139,8 @@ SKIPPING: dict[str, Skipping] = {
         entry_ns=0.34, count_ns=0.48, node_ns=14, follow_ns=5, test_ns=5, input_ns=0.05, output_ns=0.05, number_ns=1.2
     ),
 }  # fmt: skip
-"""By instruction set, measured as :data:`COSTS` are; avx512 runs the kernels of avx2, which the Xeon takes longer for."""
+"""By instruction set, measured as :data:`COSTS` are; avx512 runs the kernels of avx2: its figures are those,
+times 1.7, which is what one layer took longer on the Xeon."""
 
 
 TWIN_NS = 0.4
